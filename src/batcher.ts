@@ -1,0 +1,242 @@
+// Owns group commit: entries gather while a flush is under way and are then written together.
+
+export interface Batcher<V, R> {
+  /**
+   * Adds an entry to the next flush.
+   * @returns the entry's own result, once the flush that wrote it has committed
+   * @throws what `flush` threw, if it was no passing failure and this entry was the cause
+   */
+  add(key: string, value: V): Promise<R>;
+  /** Adds an entry that nobody waits for; a refusal is reported through `onRefused`. */
+  put(key: string, value: V): void;
+  /** Resolves when everything added before the call is flushed or refused. */
+  idle(): Promise<void>;
+  /** Entries not yet written. */
+  readonly size: number;
+  /** Gives up retrying: what a passing failure keeps from being written is refused with `reason`. */
+  abandon(reason: Error): void;
+}
+
+export type FailureVerdict = 'retry' | 'divide' | 'refuse';
+
+export interface BatcherOptions<V, R> {
+  /** Writes the entries in one go; the results come in the order of the entries. All or nothing. */
+  flush(values: readonly V[]): Promise<readonly R[]>;
+  /**
+   * What a failed flush means. `retry`: it will pass (a lost connection, a deadlock), the same entries are tried
+   * again. `divide`: an entry is at fault, the batch is halved until it stands alone. `refuse`: all are refused.
+   */
+  onFailure(error: unknown): FailureVerdict;
+  /**
+   * Folds a repeat of a key into the entry that already waits, which bounds the batch by the number of keys.
+   * Without it a repeat waits for a later flush: no flush ever holds a key twice.
+   */
+  merge?(older: V, newer: V): V;
+  /** Entries written by one flush at the most; default 1,000. */
+  maxBatch?: number;
+  /** Entries held at the most; beyond it the oldest are dropped. Default: no bound but the number of keys. */
+  maxHeld?: number;
+  onDropped?(count: number): void;
+  /** A flush failed and will be tried again in `retryMs`. */
+  onRetry?(error: unknown, entries: number, retryMs: number): void;
+  /** An entry that nobody waits for was refused. */
+  onRefused?(error: unknown, value: V): void;
+}
+
+interface Entry<V, R> {
+  readonly key: string;
+  value: V;
+  readonly outcomes: PromiseWithResolvers<R>[];
+}
+
+const firstRetryMs = 50;
+const longestRetryMs = 1_000;
+
+/**
+ * The one batching primitive. While a flush is under way the next batch gathers; an idle batcher flushes at
+ * the end of the current turn of the event loop, so a lone entry waits for nothing. A flush that fails for a
+ * passing reason is tried again with backoff, its entries first and repeats still folded in. One that fails for
+ * good is halved until the entry at fault stands alone, and that one alone is refused.
+ */
+export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R> {
+  const { maxBatch = 1_000, maxHeld = Number.POSITIVE_INFINITY } = options;
+  let waiting: Entry<V, R>[] = [];
+  const byKey = new Map<string, Entry<V, R>>();
+  let inFlight = 0;
+  let running: Promise<void> | undefined;
+  let abandoned: Error | undefined;
+  let endPause: (() => void) | undefined;
+
+  function enter(key: string, value: V): Entry<V, R> {
+    const known = byKey.get(key);
+    if (known !== undefined && options.merge !== undefined) {
+      known.value = options.merge(known.value, value);
+      return known;
+    }
+    const entry: Entry<V, R> = { key, value, outcomes: [] };
+    waiting.push(entry);
+    byKey.set(key, entry);
+    dropOldest();
+    running ??= run();
+    return entry;
+  }
+
+  function dropOldest(): void {
+    // A quarter of slack, so that a full backlog is cut now and then and not shifted at every entry.
+    if (waiting.length <= maxHeld * 1.25) return;
+    const dropped = waiting.splice(0, waiting.length - maxHeld);
+    for (const entry of dropped) {
+      forget(entry);
+      settle(entry, (outcome) => outcome.reject(new Error('dropped: too many entries were waiting')));
+    }
+    options.onDropped?.(dropped.length);
+  }
+
+  function forget(entry: Entry<V, R>): void {
+    if (byKey.get(entry.key) === entry) byKey.delete(entry.key);
+  }
+
+  async function run(): Promise<void> {
+    // The end of the turn: everything that this turn of the event loop read from its sockets is one batch.
+    await new Promise(setImmediate);
+    let failures = 0;
+    while (waiting.length > 0) {
+      const batch = take();
+      inFlight = batch.length;
+      try {
+        await write(batch);
+        failures = 0;
+      } catch (error) {
+        if (abandoned !== undefined) {
+          refuse([...batch, ...waiting.splice(0)], abandoned);
+          break;
+        }
+        failures += 1;
+        giveBack(batch);
+        const retryMs =
+          Math.min(longestRetryMs, firstRetryMs * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
+        options.onRetry?.(error, batch.length, Math.round(retryMs));
+        inFlight = 0;
+        await pause(retryMs);
+      }
+    }
+    inFlight = 0;
+    running = undefined;
+  }
+
+  function take(): Entry<V, R>[] {
+    const batch: Entry<V, R>[] = [];
+    const held: Entry<V, R>[] = [];
+    const keys = new Set<string>();
+    let index = 0;
+    for (; index < waiting.length && batch.length < maxBatch; index += 1) {
+      const entry = waiting[index];
+      if (entry === undefined) continue;
+      if (keys.has(entry.key)) held.push(entry);
+      else {
+        keys.add(entry.key);
+        forget(entry);
+        batch.push(entry);
+      }
+    }
+    waiting = held.concat(waiting.slice(index));
+    return batch;
+  }
+
+  /** Writes a batch; resolves when each entry is written or refused, throws if the whole should be tried again. */
+  async function write(batch: readonly Entry<V, R>[]): Promise<void> {
+    let results: readonly R[];
+    try {
+      results = await options.flush(batch.map((entry) => entry.value));
+      if (results.length !== batch.length)
+        throw new Error(`flush returned ${results.length} results for ${batch.length} entries`);
+    } catch (error) {
+      const verdict = options.onFailure(error);
+      if (verdict === 'retry') throw error;
+      if (verdict === 'refuse' || batch.length === 1) return refuse(batch, error);
+      const middle = batch.length >> 1;
+      for (const half of [batch.slice(0, middle), batch.slice(middle)]) await writeOrReturn(half);
+      return;
+    }
+    for (const [index, result] of results.entries()) {
+      const entry = batch[index];
+      if (entry !== undefined) settle(entry, (outcome) => outcome.resolve(result));
+    }
+  }
+
+  /** A half that meets a passing failure goes back alone: its sibling may have been written already. */
+  async function writeOrReturn(half: readonly Entry<V, R>[]): Promise<void> {
+    try {
+      await write(half);
+    } catch {
+      giveBack(half);
+    }
+  }
+
+  function giveBack(batch: readonly Entry<V, R>[]): void {
+    if (options.merge === undefined) {
+      waiting = batch.concat(waiting);
+      for (const entry of batch) if (!byKey.has(entry.key)) byKey.set(entry.key, entry);
+      return;
+    }
+    const overtaken = new Set<Entry<V, R>>();
+    for (const entry of batch) {
+      const newer = byKey.get(entry.key);
+      if (newer !== undefined) {
+        entry.value = options.merge(entry.value, newer.value);
+        entry.outcomes.push(...newer.outcomes);
+        overtaken.add(newer);
+      }
+      byKey.set(entry.key, entry);
+    }
+    waiting = batch.concat(waiting.filter((entry) => !overtaken.has(entry)));
+  }
+
+  function refuse(entries: readonly Entry<V, R>[], error: unknown): void {
+    for (const entry of entries) {
+      forget(entry);
+      if (entry.outcomes.length === 0) options.onRefused?.(error, entry.value);
+      settle(entry, (outcome) => outcome.reject(error));
+    }
+  }
+
+  function settle(entry: Entry<V, R>, how: (outcome: PromiseWithResolvers<R>) => void): void {
+    for (const outcome of entry.outcomes) how(outcome);
+  }
+
+  async function pause(ms: number): Promise<void> {
+    if (abandoned !== undefined) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    endPause = undefined;
+  }
+
+  return {
+    add(key, value) {
+      const entry = enter(key, value);
+      const known = entry.outcomes[0];
+      if (known !== undefined) return known.promise;
+      const outcome = Promise.withResolvers<R>();
+      entry.outcomes.push(outcome);
+      return outcome.promise;
+    },
+    put(key, value) {
+      enter(key, value);
+    },
+    async idle() {
+      while (running !== undefined) await running;
+    },
+    get size() {
+      return waiting.length + inFlight;
+    },
+    abandon(reason) {
+      abandoned = reason;
+      endPause?.();
+    },
+  };
+}

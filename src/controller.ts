@@ -1,0 +1,249 @@
+// Owns the composition: what a controller is made of, in which order it starts, and in which it stops.
+import { createServer } from 'node:http';
+import { type Clock, systemClock } from './clock.ts';
+import { openDatabase } from './database/database.ts';
+import { createArrivals } from './fleet/arrivals.ts';
+import { createConnections } from './fleet/connections.ts';
+import { createDelivery } from './fleet/delivery.ts';
+import { createEnvironmentFiles } from './fleet/environment-files.ts';
+import { createHeartbeats } from './fleet/heartbeats.ts';
+import { newNodeId } from './fleet/identifiers.ts';
+import { createIndependences } from './fleet/independence.ts';
+import { createInstances } from './fleet/instances.ts';
+import { createMessages } from './fleet/messages.ts';
+import { createOrganizations } from './fleet/organizations.ts';
+import { createOverview } from './fleet/overview.ts';
+import { createProvisioning } from './fleet/provisioning.ts';
+import { createReadiness } from './fleet/readiness.ts';
+import { createRegistrations } from './fleet/registrations.ts';
+import { createSweep } from './fleet/sweep.ts';
+import { createApp } from './http/app.ts';
+import { type Listen, listen } from './http/listen.ts';
+import { createLog } from './log.ts';
+import { createMetrics } from './metrics.ts';
+import { openOutbox } from './queue/outbox.ts';
+import { openOutcomes } from './queue/outcomes.ts';
+import { openSweeper } from './queue/sweeper.ts';
+import { openRedis } from './redis/connection.ts';
+import { createKeys } from './redis/keys.ts';
+import { createLease } from './redis/lease.ts';
+import { createLogRing } from './redis/log-ring.ts';
+import { createPresence } from './redis/presence.ts';
+import type { Settings } from './settings.ts';
+import { deregistered, openSockets, silent } from './socket/server.ts';
+
+export interface Controller {
+  /** Where this replica is reached. */
+  readonly url: string;
+  readonly nodeId: string;
+  /** Not ready from now on; sends every orchestrator to another replica. REST goes on. */
+  drain(): Promise<void>;
+  /** Drains, writes what is acknowledged or waits, hands over the queue, and closes. Within the deadline. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts one replica. A store that is down does not keep it from starting: it is not ready until they answer.
+ * @param options.listen how connections come in; by default a TCP port
+ * @throws when the port cannot be had
+ */
+export async function startController(
+  settings: Settings,
+  options: { listen?: Listen; clock?: Clock } = {},
+): Promise<Controller> {
+  const clock = options.clock ?? systemClock;
+  const nodeId = newNodeId();
+  const startedAt = new Date(clock.now()).toISOString();
+  const closing = new AsyncDisposableStack();
+  const keys = createKeys(settings.redis.prefix);
+  const metrics = createMetrics();
+
+  // The log, and the stores.
+  const log = createLog({ ...settings.logs, nodeId, ring: { write: (line) => logRing.write(line) } });
+  const redis = closing.adopt(openRedis({ ...settings.redis, log }), (it) => it.close());
+  const logRing = createLogRing({
+    redis: redis.commands,
+    keys,
+    size: settings.logs.ringSize,
+    backlog: settings.logs.ringBacklog,
+    onDropped: (count) =>
+      log.warn({ source: 'log-ring' }, `${count} log lines were dropped while Redis was away`),
+  });
+  const database = closing.adopt(await openDatabase({ ...settings.database, log }), (it) => it.close());
+
+  // Shared state.
+  const lease = createLease({
+    redis: redis.commands,
+    keys,
+    nodeId,
+    startedAt,
+    ...settings.presence,
+    connections: () => sockets.size,
+    onRegained: async () => {
+      await sweeper.schedule();
+      await connections.restore(sockets.connections, {
+        superseded: (connection, owner) => sockets.supersede(connection, owner),
+        parked: (frames) => frames.forEach((frame) => void receive(frame)),
+      });
+    },
+    log,
+  });
+  const liveNodes = async () => (await lease.roster()).live;
+  const presence = createPresence({ redis: redis.commands, keys, nodeId, liveNodes, now: clock.now });
+  const queues = { commands: redis.commands, patient: redis.patient, keys, nodeId, log };
+  const outbox = openOutbox(queues);
+  const outcomes = openOutcomes({
+    ...queues,
+    subscriber: redis.unattended('outcomes'),
+    onOutcome: (outcome) => delivery.settle(outcome),
+  });
+
+  // The fleet.
+  const heartbeats = createHeartbeats({ database, presence, clock, nodeId, metrics, log });
+  const connections = createConnections({ database, presence, lease, clock, nodeId, log });
+  const provisioning = createProvisioning({ database, clock });
+  const organizations = createOrganizations({ database, clock, log });
+  const instances = createInstances({ database, clock, log });
+  const messages = createMessages({ database, instances, clock, log });
+  const registrations = createRegistrations({
+    database,
+    closeConnection: async (id) => sockets.closeEverywhere(id, ...deregistered(id)),
+    log,
+  });
+  const files = createEnvironmentFiles({ database, folder: settings.independence.folder, nodeId });
+  const independences = createIndependences({
+    database,
+    instances,
+    files,
+    announce: () => sockets.announceIndependence(),
+    log,
+  });
+  const { watchEveryMs } = settings.delivery;
+  const delivery = createDelivery({ presence, outbox, clock, nodeId, watchEveryMs, metrics, log });
+  const arrivals = createArrivals({
+    emit: (frame, onAck) => sockets.emit(frame, onAck),
+    outcomes,
+    delivery,
+    lease,
+    clock,
+    nodeId,
+    log,
+  });
+  const overview = createOverview({ database, presence, lease });
+  const readiness = createReadiness({ database, redis, lease, queueDepth: () => outbox.depth(nodeId) });
+  const { heartbeatIntervalMs } = settings.socket;
+  const sweep = createSweep({
+    database,
+    presence,
+    lease,
+    outbox,
+    delivery,
+    clock,
+    unhealthyAfterMs: settings.sweep.unhealthyAfterIntervals * heartbeatIntervalMs,
+    inactiveAfterMs: settings.sweep.inactiveAfterIntervals * heartbeatIntervalMs,
+    graceMs: settings.presence.leaseMs,
+    closeSilent: (id, epoch) => sockets.closeEverywhere(id, epoch, silent(id)),
+    log,
+  });
+  const sweeper = openSweeper({ ...queues, everyMs: settings.sweep.everyMs, sweep: sweep.run });
+
+  // The edges.
+  const http = createServer();
+  const app = createApp({
+    organizations,
+    instances,
+    registrations,
+    independences,
+    messages,
+    heartbeats,
+    delivery,
+    overview,
+    readiness,
+    presence,
+    lease,
+    logRing,
+    metrics,
+    clock,
+    nodeId,
+    startedAt,
+    bodyLimitBytes: settings.http.bodyLimitBytes,
+    log,
+  });
+  http.on('request', app.callback());
+  const sockets = openSockets({
+    http,
+    redis,
+    keys,
+    context: { connections, heartbeats, provisioning, clock, nodeId, ...settings.socket, log },
+    ...settings.socket,
+    onFrame: (frame, emit) => void receive(frame, emit),
+    onIndependence: () => void independences.refreshFiles(),
+    log,
+  });
+  metrics.gauge('moolai_connections', 'Orchestrators connected to this replica', () => sockets.size);
+  metrics.gauge(
+    'moolai_log_lines_dropped',
+    'Log lines of this replica that the ring lost',
+    () => logRing.dropped,
+  );
+
+  /** Frames that come to this replica by another way than its queue. */
+  async function receive(...frame: Parameters<typeof arrivals.handle>): Promise<void> {
+    try {
+      await arrivals.handle(...frame);
+    } catch (error) {
+      log.warn({ source: 'delivery', error }, `Frame ${frame[0].message_id} could not be sent on`);
+    }
+  }
+
+  async function drain(): Promise<void> {
+    readiness.drain();
+    await lease.drain().catch((error: unknown) => log.debug({ error }, 'Redis was not told of the drain'));
+    await sockets.drain(settings.shutdown.reconnectsPerSecond);
+  }
+
+  closing.defer(async () => {
+    // Last of all, when nothing can write any more: what the stores must still be told.
+    await Promise.all([heartbeats.idle(), connections.idle(), presence.settled()]);
+    await outbox.close();
+    await sweeper.close();
+    await outbox.empty(nodeId, delivery.reroute);
+    delivery.stop();
+    await lease.stop();
+    await presence.bury(nodeId);
+    await logRing.settled();
+    outcomes.close();
+  });
+  closing.defer(() => sockets.close());
+
+  let stopping: Promise<void> | undefined;
+  async function stop(): Promise<void> {
+    log.info({ event: 'stop' }, `Replica ${nodeId} stops`);
+    const late = setTimeout(() => {
+      log.error(
+        { event: 'stop' },
+        `Replica ${nodeId} could not finish in time; what waits for a store is given up`,
+      );
+      const reason = new Error('the replica stops');
+      for (const each of [heartbeats, connections, logRing]) each.abandon(reason);
+    }, settings.shutdown.deadlineMs);
+    try {
+      await drain();
+      await closing.disposeAsync();
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  try {
+    const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
+    await lease.start();
+    outbox.consume(arrivals.handle);
+    await independences.refreshFiles();
+    log.info({ event: 'start' }, `Replica ${nodeId} is ready at ${url}`);
+    return { url, nodeId, drain, stop: () => (stopping ??= stop()) };
+  } catch (error) {
+    await closing.disposeAsync();
+    throw error;
+  }
+}

@@ -1,0 +1,33 @@
+// Owns the reading of Postgres's failures: which pass by themselves, and which say something about the data.
+
+// Source: https://www.postgresql.org/docs/18/errcodes-appendix.html
+const passing = /^(08|53|57P0|58|40001|40P01|55P03|57014|25P0|25006)/;
+const connectionFailures = /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ERR_SOCKET)/;
+// What the `pg` package throws without a code when a connection is lost or cannot be had.
+const lostConnection =
+  /connection terminated|timeout (exceeded|expired)|query read timeout|not queryable|after calling end/i;
+
+function codeOf(error: Error): string | undefined {
+  const code: unknown = Reflect.get(error, 'code');
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** Whether Postgres could not be asked, or asked to be asked again: the same call may succeed later. */
+export function isPassingFailure(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof AggregateError) return error.errors.some(isPassingFailure);
+  const code = codeOf(error);
+  if (code !== undefined) return passing.test(code) || connectionFailures.test(code);
+  if (error.cause !== undefined && isPassingFailure(error.cause)) return true;
+  return lostConnection.test(error.message);
+}
+
+/** Whether a row with this key is there already. */
+export function isDuplicate(error: unknown): boolean {
+  return error instanceof Error && codeOf(error) === '23505';
+}
+
+/** Whether the row that a foreign key names is not there. */
+export function isMissingReference(error: unknown): boolean {
+  return error instanceof Error && codeOf(error) === '23503';
+}

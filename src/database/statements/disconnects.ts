@@ -1,0 +1,94 @@
+// Owns the statements that turn orchestrators inactive: disconnects, dead replicas, silence.
+import type { Database, Query } from '../database.ts';
+
+export interface Connection {
+  orchestratorId: string;
+  epoch: number;
+}
+
+const lockOrganizations = `
+  SELECT organization_id FROM organizations
+  WHERE organization_id IN (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = ANY ($1::text[]))
+  ORDER BY organization_id FOR NO KEY UPDATE`;
+
+const inactivateInstances = `
+  WITH gone AS (
+    SELECT * FROM unnest($1::text[], $2::int[]) AS g (orchestrator_id, epoch)
+  ), locked AS MATERIALIZED (
+    SELECT i.orchestrator_id FROM orchestrator_instances i JOIN gone USING (orchestrator_id)
+    ORDER BY i.orchestrator_id FOR NO KEY UPDATE OF i
+  )
+  UPDATE orchestrator_instances i SET status = 'inactive', node_id = NULL
+  FROM gone g JOIN locked USING (orchestrator_id)
+  WHERE i.orchestrator_id = g.orchestrator_id AND i.connection_epoch = g.epoch AND i.status = 'active'
+    AND ($3::timestamptz IS NULL OR (i.last_seen < $3 AND NOT i.is_independent))
+  RETURNING i.orchestrator_id, i.connection_epoch, i.organization_id`;
+
+// A statement of its own: it must see what the statement before it changed, and the organizations are locked.
+const inactivateOrganizations = `
+  UPDATE organizations o SET status = 'inactive'
+  WHERE o.organization_id = ANY ($1::text[]) AND o.status = 'active' AND NOT EXISTS (
+    SELECT FROM orchestrator_instances i WHERE i.organization_id = o.organization_id AND i.status = 'active')`;
+
+/**
+ * Turns the instances inactive whose epoch is still the one given, and each organization that has no active
+ * instance left. An older epoch changes nothing.
+ * @param silentBefore if given, only those not heard of since then, and no independent one
+ * @returns the connections that were turned inactive
+ */
+export async function writeDisconnects(
+  database: Database,
+  connections: readonly Connection[],
+  silentBefore?: Date,
+): Promise<Connection[]> {
+  if (connections.length === 0) return [];
+  const ids = connections.map((connection) => connection.orchestratorId);
+  return database.transaction(async (query) => {
+    await query(lockOrganizations, [ids]);
+    const epochs = connections.map((connection) => connection.epoch);
+    const gone = await query(inactivateInstances, [ids, epochs, silentBefore ?? null]);
+    if (gone.length > 0)
+      await query(inactivateOrganizations, [[...new Set(gone.map((row) => row['organization_id']))]]);
+    return gone.map(asConnection);
+  });
+}
+
+/** Instances that are active by the word of a replica that is not among the live ones. */
+export async function findOrphans(query: Query, liveNodeIds: readonly string[]): Promise<Connection[]> {
+  const rows = await query(
+    `SELECT orchestrator_id, connection_epoch FROM orchestrator_instances
+     WHERE status = 'active' AND node_id IS NOT NULL AND node_id <> ALL ($1::text[])`,
+    [liveNodeIds],
+  );
+  return rows.map(asConnection);
+}
+
+/** Active instances, not independent, that were last heard of before `silentBefore`. */
+export async function findSilent(query: Query, silentBefore: Date): Promise<Connection[]> {
+  const rows = await query(
+    `SELECT orchestrator_id, connection_epoch FROM orchestrator_instances
+     WHERE status = 'active' AND NOT is_independent AND last_seen < $1`,
+    [silentBefore],
+  );
+  return rows.map(asConnection);
+}
+
+/** Marks active instances, not independent, that were last heard of before `silentBefore`; returns their ids. */
+export async function markUnhealthy(query: Query, silentBefore: Date): Promise<string[]> {
+  const rows = await query(
+    `WITH silent AS MATERIALIZED (
+       SELECT orchestrator_id FROM orchestrator_instances
+       WHERE status = 'active' AND NOT is_independent AND last_seen < $1 AND health_status <> 'unhealthy'
+       ORDER BY orchestrator_id FOR NO KEY UPDATE
+     )
+     UPDATE orchestrator_instances i SET health_status = 'unhealthy'
+     FROM silent WHERE i.orchestrator_id = silent.orchestrator_id
+     RETURNING i.orchestrator_id`,
+    [silentBefore],
+  );
+  return rows.map((row) => String(row['orchestrator_id']));
+}
+
+function asConnection(row: Record<string, unknown>): Connection {
+  return { orchestratorId: String(row['orchestrator_id']), epoch: Number(row['connection_epoch']) };
+}

@@ -1,0 +1,177 @@
+// Owns the statements that register an orchestrator, change its independence and remove it, all tables at once.
+import type { Database } from '../database.ts';
+
+export interface Registration {
+  orchestratorId: string;
+  organizationId: string;
+  /** Absent, here and below: the row keeps what it has. */
+  name: string | undefined;
+  location: string | undefined;
+  features: unknown;
+  monitoring: boolean | undefined;
+  internalUrl: string | undefined;
+  databaseUrl: string | undefined;
+  redisUrl: string | undefined;
+  containerId: string | undefined;
+  imageName: string | undefined;
+  environmentVariables: Record<string, unknown> | undefined;
+}
+
+export interface Registered {
+  organizationName: string;
+  status: string;
+  isIndependent: boolean;
+  /** Whether the instance is new. */
+  created: boolean;
+}
+
+/** Inserts or updates both rows; an update leaves status, health and independence alone. */
+export function writeRegistration(database: Database, registration: Registration): Promise<Registered> {
+  const { orchestratorId, organizationId, name, location } = registration;
+  const features = registration.features === undefined ? null : JSON.stringify(registration.features);
+  const environment =
+    registration.environmentVariables === undefined
+      ? null
+      : JSON.stringify(registration.environmentVariables);
+  return database.transaction(async (query) => {
+    await query(
+      `INSERT INTO organizations (organization_id, name, location, features)
+       VALUES ($1::text, COALESCE($2, 'Organization ' || $1::text), COALESCE($3, 'unknown'), COALESCE($4::jsonb, '{}'))
+       ON CONFLICT DO NOTHING`,
+      [organizationId, name, location, features],
+    );
+    const [organization] = await query(
+      `UPDATE organizations SET updated_at = now(),
+         name = CASE WHEN $5 THEN COALESCE($2, name) ELSE name END,
+         location = CASE WHEN $5 THEN COALESCE($3, location) ELSE location END,
+         features = CASE WHEN $5 THEN COALESCE($4::jsonb, features) ELSE features END
+       WHERE organization_id = $1 RETURNING name`,
+      [organizationId, name, location, features, organizationId === orchestratorId],
+    );
+    const inserted = await query(
+      `INSERT INTO orchestrator_instances (orchestrator_id, organization_id, name)
+       VALUES ($1::text, $2, COALESCE($3, 'Organization ' || $1::text)) ON CONFLICT DO NOTHING RETURNING orchestrator_id`,
+      [orchestratorId, organizationId, name],
+    );
+    const [instance] = await query(
+      `UPDATE orchestrator_instances SET updated_at = now(), organization_id = $2,
+         name = COALESCE($3, name), location = COALESCE($4, location), features = COALESCE($5::jsonb, features),
+         monitoring_enabled = COALESCE($6, monitoring_enabled), internal_url = COALESCE($7, internal_url),
+         database_url = COALESCE($8, database_url), redis_url = COALESCE($9, redis_url),
+         container_id = COALESCE($10, container_id), image_name = COALESCE($11, image_name),
+         environment_variables = COALESCE($12::jsonb, environment_variables)
+       WHERE orchestrator_id = $1 RETURNING status, is_independent`,
+      [
+        orchestratorId,
+        organizationId,
+        name,
+        location,
+        features,
+        registration.monitoring,
+        registration.internalUrl,
+        registration.databaseUrl,
+        registration.redisUrl,
+        registration.containerId,
+        registration.imageName,
+        environment,
+      ],
+    );
+    return {
+      organizationName: String(organization?.['name']),
+      status: String(instance?.['status']),
+      isIndependent: instance?.['is_independent'] === true,
+      created: inserted.length > 0,
+    };
+  });
+}
+
+export interface Independence {
+  orchestratorId: string;
+  isIndependent: boolean;
+  privacyMode: boolean;
+}
+
+/**
+ * Sets the flag in both tables.
+ * @param privacyMode absent: stays as it is
+ * @returns what now holds, or undefined for an unknown orchestrator
+ */
+export function writeIndependence(
+  database: Database,
+  change: { orchestratorId: string; isIndependent: boolean; privacyMode: boolean | undefined },
+): Promise<Independence | undefined> {
+  return database.transaction(async (query) => {
+    await query(
+      `UPDATE organizations SET is_independent = $2, updated_at = now()
+       WHERE organization_id = (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1)`,
+      [change.orchestratorId, change.isIndependent],
+    );
+    const [row] = await query(
+      `UPDATE orchestrator_instances
+       SET is_independent = $2, privacy_mode = COALESCE($3, privacy_mode), updated_at = now()
+       WHERE orchestrator_id = $1 RETURNING orchestrator_id, is_independent, privacy_mode`,
+      [change.orchestratorId, change.isIndependent, change.privacyMode],
+    );
+    return row && asIndependence(row);
+  });
+}
+
+/** The flags of every orchestrator, by id. */
+export async function readIndependence(database: Database): Promise<Independence[]> {
+  const rows = await database.query(
+    'SELECT orchestrator_id, is_independent, privacy_mode FROM orchestrator_instances ORDER BY orchestrator_id',
+  );
+  return rows.map(asIndependence);
+}
+
+function asIndependence(row: Record<string, unknown>): Independence {
+  return {
+    orchestratorId: String(row['orchestrator_id']),
+    isIndependent: row['is_independent'] === true,
+    privacyMode: row['privacy_mode'] === true,
+  };
+}
+
+export interface Removed {
+  messages: number;
+  instances: number;
+  organizations: number;
+}
+
+/**
+ * Deletes the instance, its messages, and its organization if that has no other instance.
+ * @returns how many rows of each table, or undefined for an unknown orchestrator
+ */
+export function writeRemoval(database: Database, orchestratorId: string): Promise<Removed | undefined> {
+  return database.transaction(async (query) => {
+    const [organization] = await query(
+      `SELECT organization_id FROM organizations
+       WHERE organization_id = (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1)
+       FOR UPDATE`,
+      [orchestratorId],
+    );
+    const [instance] = await query(
+      'SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1 FOR UPDATE',
+      [orchestratorId],
+    );
+    if (organization === undefined || instance === undefined) return undefined;
+    const messages = await query('DELETE FROM orchestrator_messages WHERE orchestrator_id = $1 RETURNING 1', [
+      orchestratorId,
+    ]);
+    await query('DELETE FROM orchestrator_instances WHERE orchestrator_id = $1', [orchestratorId]);
+    const organizations = await query(
+      `DELETE FROM organizations o WHERE organization_id = $1
+       AND NOT EXISTS (SELECT FROM orchestrator_instances i WHERE i.organization_id = o.organization_id)
+       RETURNING 1`,
+      [organization['organization_id']],
+    );
+    if (organizations.length === 0)
+      await query(
+        `UPDATE organizations o SET status = 'inactive' WHERE organization_id = $1 AND status = 'active'
+         AND NOT EXISTS (SELECT FROM orchestrator_instances i
+                         WHERE i.organization_id = o.organization_id AND i.status = 'active')`,
+        [organization['organization_id']],
+      );
+    return { messages: messages.length, instances: 1, organizations: organizations.length };
+  });
+}

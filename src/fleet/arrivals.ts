@@ -1,0 +1,56 @@
+// Owns what a replica does with a frame that was routed to it: emit it and say so, or send it on.
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { Frame } from '../queue/frame.ts';
+import type { Outcome, Outcomes } from '../queue/outcomes.ts';
+import type { Lease } from '../redis/lease.ts';
+import type { Delivery } from './delivery.ts';
+
+/**
+ * Emits a frame on the local socket of its orchestrator.
+ * @returns false if there is none of the frame's epoch or a newer one
+ */
+export type Emit = (frame: Frame, onAck: (value: unknown) => void) => boolean | Promise<boolean>;
+
+export interface Arrivals {
+  /**
+   * Drops a frame past its deadline.
+   * @param emit where the session is at hand already, and earlier than everybody else's frames
+   * @throws when the frame must be sent on and Redis is away
+   */
+  handle(frame: Frame, emit?: Emit): Promise<void>;
+}
+
+export function createArrivals(dependencies: {
+  emit: Emit;
+  outcomes: Outcomes;
+  delivery: Delivery;
+  lease: Lease;
+  clock: Clock;
+  nodeId: string;
+  log: Log;
+}): Arrivals {
+  const { outcomes, delivery, lease, clock, nodeId, log } = dependencies;
+
+  function report(frame: Frame, outcome: Pick<Outcome, 'kind' | 'ack'>): void {
+    outcomes
+      .report(frame.sender, { ...outcome, message_id: frame.message_id, node_id: nodeId })
+      .catch((error: unknown) =>
+        log.warn(
+          { event: 'message_sent', orchestrator_id: frame.orchestrator_id, error },
+          `The sender of ${frame.message_id} could not be told that it was ${outcome.kind}`,
+        ),
+      );
+  }
+
+  return {
+    async handle(frame, emit = dependencies.emit) {
+      if (clock.now() >= frame.deadline) return;
+      // Without the lease others may already own this replica's orchestrators: it must not speak for them.
+      const emitted =
+        lease.held() && (await emit(frame, (ack) => report(frame, { kind: 'acknowledged', ack })));
+      if (emitted) report(frame, { kind: 'emitted' });
+      else await delivery.reroute(frame);
+    },
+  };
+}

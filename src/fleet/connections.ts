@@ -1,0 +1,203 @@
+// Owns what a connection means: a handshake makes it count, a disconnect ends that, an epoch says which is newer.
+import { createBatcher } from '../batcher.ts';
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database/database.ts';
+import { isMissingReference, isPassingFailure } from '../database/failures.ts';
+import { type Connection, writeDisconnects } from '../database/statements/disconnects.ts';
+import { type Introduced, type Introduction, writeHandshakes } from '../database/statements/handshakes.ts';
+import type { Log } from '../log.ts';
+import { type Frame, frameSchema } from '../queue/frame.ts';
+import type { Lease } from '../redis/lease.ts';
+import type { Owner, Presence, PresenceEntry } from '../redis/presence.ts';
+
+/** What an orchestrator says of itself; what is absent stays as the row has it. */
+export interface Hello {
+  orchestratorId: string;
+  organizationId: string;
+  name: string | undefined;
+  location: string | undefined;
+  features: unknown;
+  metadata: Record<string, unknown> | undefined;
+  /** The epoch the same socket already holds. */
+  epoch: number | undefined;
+}
+
+/** A connection of this replica that counts. */
+export interface LiveConnection {
+  orchestratorId: string;
+  epoch: number;
+  entry: PresenceEntry;
+  lastSeenMs: number;
+}
+
+export type Opened =
+  | {
+      kind: 'opened';
+      connection: LiveConnection;
+      introduced: Introduced;
+      /** The connection that counted before, if it is not known to have ended. */
+      previous: Owner | undefined;
+      /** Frames that waited for this orchestrator, oldest first. */
+      parked: Frame[];
+    }
+  | { kind: 'superseded'; owner: Owner };
+
+export interface Connections {
+  /** Commits both rows and makes the connection the one that counts. While Postgres is away it waits. */
+  open(hello: Hello): Promise<Opened>;
+  /** Writes `inactive` and ends the presence. Returns false, and changes nothing, if a newer connection counts. */
+  close(connection: Connection): Promise<boolean>;
+  /**
+   * Brings this replica's presence in Redis in line with its sockets, after Redis was away or lost its data.
+   * @param local asked for the connections of this replica
+   * @param found told what became of each
+   */
+  restore(
+    local: () => LiveConnection[],
+    found: {
+      superseded(connection: LiveConnection, owner: Owner): void;
+      /** Frames that waited for this orchestrator while it seemed to be nowhere, oldest first. */
+      parked(frames: Frame[]): void;
+    },
+  ): Promise<void>;
+  idle(): Promise<void>;
+  abandon(reason: Error): void;
+}
+
+/** Commands under way to Redis at once, so that ten thousand do not outwait their time-out together. */
+const chunkSize = 200;
+
+export function createConnections(dependencies: {
+  database: Database;
+  presence: Presence;
+  lease: Lease;
+  clock: Clock;
+  nodeId: string;
+  log: Log;
+}): Connections {
+  const { database, presence, lease, clock, nodeId, log } = dependencies;
+
+  const handshakes = createBatcher<Introduction, Introduced>({
+    flush: (batch) => writeHandshakes(database, batch),
+    // A missing reference: the organization was deleted between two statements. The next try makes it anew.
+    onFailure: (error) => (isPassingFailure(error) || isMissingReference(error) ? 'retry' : 'divide'),
+    onRetry: (error, entries, retryMs) =>
+      log.warn(
+        { source: 'connections', error },
+        `${entries} handshakes wait for Postgres; next try in ${retryMs} ms`,
+      ),
+  });
+
+  const disconnects = createBatcher<Connection, boolean>({
+    async flush(batch) {
+      const gone = new Set(
+        (await writeDisconnects(database, batch)).map((connection) => connection.orchestratorId),
+      );
+      return batch.map((connection) => gone.has(connection.orchestratorId));
+    },
+    // Of two epochs of one id only the newer can still be the row's.
+    merge: (older, newer) => (older.epoch > newer.epoch ? older : newer),
+    onFailure: (error) => (isPassingFailure(error) ? 'retry' : 'divide'),
+    onRetry: (error, entries, retryMs) =>
+      log.warn(
+        { source: 'connections', error },
+        `${entries} disconnects wait for Postgres; next try in ${retryMs} ms`,
+      ),
+  });
+
+  return {
+    async open(hello) {
+      const { orchestratorId } = hello;
+      const connectedAt = new Date(clock.now());
+      const introduced = await handshakes.add(orchestratorId, { ...hello, nodeId, at: connectedAt });
+      log.info(
+        { event: 'handshake', orchestrator_id: orchestratorId },
+        `[C-OCS] DB: Registered ${orchestratorId} in both tables`,
+      );
+      const connection: LiveConnection = {
+        orchestratorId,
+        epoch: introduced.epoch,
+        entry: {
+          organization_id: introduced.organizationId,
+          name: introduced.name,
+          connected_at: connectedAt.toISOString(),
+          metadata: introduced.metadata,
+        },
+        lastSeenMs: connectedAt.getTime(),
+      };
+      try {
+        const claim = await presence.claim(orchestratorId, connection);
+        if (!claim.accepted) return { kind: 'superseded', owner: claim.owner };
+        return {
+          kind: 'opened',
+          connection,
+          introduced,
+          previous: claim.previous,
+          parked: claim.parked.map(asFrame),
+        };
+      } catch (error) {
+        // The row is committed and its epoch fences older connections; presence follows when Redis is back.
+        lease.invalidate();
+        log.warn(
+          { event: 'handshake', orchestrator_id: orchestratorId, error },
+          `Presence of ${orchestratorId} could not be written; it will be once Redis is back`,
+        );
+        return { kind: 'opened', connection, introduced, previous: undefined, parked: [] };
+      }
+    },
+
+    async close(connection) {
+      const [written] = await Promise.all([
+        disconnects.add(connection.orchestratorId, connection),
+        presence.release(connection.orchestratorId, connection.epoch).catch((error: unknown) => {
+          // What stays in Redis is under this node's name: the next registration, or the sweep, clears it.
+          lease.invalidate();
+          log.debug(
+            { source: 'connections', error },
+            `Presence of ${connection.orchestratorId} was not released`,
+          );
+        }),
+      ]);
+      return written;
+    },
+
+    async restore(local, found) {
+      const held = await presence.heldHere();
+      // A turn of the event loop, so that a claim answered before this list is among the local connections.
+      await new Promise(setImmediate);
+      const connections = local();
+      const known = new Set(connections.map((connection) => connection.orchestratorId));
+      const stale = held.filter((id) => !known.has(id));
+      const owners = await presence.owners(stale);
+      await inChunks(stale, async (id, at) => {
+        const owner = owners[at];
+        if (owner?.nodeId === nodeId) await presence.release(id, owner.epoch);
+      });
+      await inChunks(connections, async (connection) => {
+        const claim = await presence.claim(connection.orchestratorId, connection);
+        if (!claim.accepted) found.superseded(connection, claim.owner);
+        else if (claim.parked.length > 0) found.parked(claim.parked.map(asFrame));
+      });
+      if (connections.length > 0)
+        log.info({ event: 'presence' }, `Presence of ${connections.length} orchestrators registered`);
+    },
+
+    async idle() {
+      await Promise.all([handshakes.idle(), disconnects.idle()]);
+    },
+    abandon(reason) {
+      handshakes.abandon(reason);
+      disconnects.abandon(reason);
+    },
+  };
+}
+
+function asFrame(text: string): Frame {
+  return frameSchema.parse(JSON.parse(text));
+}
+
+async function inChunks<T>(all: readonly T[], work: (item: T, at: number) => Promise<void>): Promise<void> {
+  for (let from = 0; from < all.length; from += chunkSize) {
+    await Promise.all(all.slice(from, from + chunkSize).map((item, at) => work(item, from + at)));
+  }
+}

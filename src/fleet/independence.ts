@@ -1,0 +1,60 @@
+// Owns independence: an orchestrator that declares itself independent is no longer managed by its heartbeats.
+import type { Database } from '../database/database.ts';
+import type { OrchestratorInstance } from '../database/orchestrator-instances.ts';
+import { type Independence, writeIndependence } from '../database/statements/registrations.ts';
+import type { Log } from '../log.ts';
+import type { EnvironmentFiles } from './environment-files.ts';
+import { notFound } from './errors.ts';
+import type { Instances } from './instances.ts';
+
+export interface Independences {
+  /** Sets the flag in both tables and tells every replica. @throws not_found */
+  set(change: {
+    orchestratorId: string;
+    isIndependent: boolean;
+    privacyMode: boolean | undefined;
+  }): Promise<Independence>;
+  /** @throws not_found */
+  get(orchestratorId: string): Promise<OrchestratorInstance>;
+  /** Brings this replica's environment files up to date; a failure is a WARNING. */
+  refreshFiles(): Promise<boolean>;
+}
+
+/** @param dependencies.announce tells the other replicas that a flag has changed */
+export function createIndependences(dependencies: {
+  database: Database;
+  instances: Instances;
+  files: EnvironmentFiles;
+  announce(): void;
+  log: Log;
+}): Independences {
+  const { database, instances, files, log } = dependencies;
+
+  async function refreshFiles(): Promise<boolean> {
+    try {
+      await files.write();
+      return true;
+    } catch (error) {
+      log.warn(
+        { event: 'independence', error },
+        'Independence setting could not be written to environment files',
+      );
+      return false;
+    }
+  }
+
+  return {
+    async set(change) {
+      const independence = await writeIndependence(database, change);
+      if (independence === undefined) throw notFound('Orchestrator', change.orchestratorId);
+      const about = { event: 'independence', orchestrator_id: change.orchestratorId };
+      const word = independence.isIndependent ? 'enabled' : 'disabled';
+      log.info(about, `Independence mode ${word} for ${change.orchestratorId}`);
+      dependencies.announce();
+      if (await refreshFiles()) log.info(about, 'Independence setting written to environment files');
+      return independence;
+    },
+    get: (orchestratorId) => instances.get(orchestratorId),
+    refreshFiles,
+  };
+}

@@ -1,0 +1,116 @@
+// Owns orchestrator instances as rows: listed, created as placeholders, deleted.
+import type { FilterQuery } from '@mikro-orm/core';
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database/database.ts';
+import { isDuplicate } from '../database/failures.ts';
+import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
+import { Organization } from '../database/organizations.ts';
+import type { Log } from '../log.ts';
+import { alreadyExists, notFound } from './errors.ts';
+import { offsetOf, type Page, type PageRequest } from './pages.ts';
+
+/** As shown: an independent instance is neither. */
+export const shownStatuses = ['active', 'inactive', 'independent'] as const;
+export type ShownStatus = (typeof shownStatuses)[number];
+
+export interface NewInstance {
+  organizationId: string;
+  orchestratorId: string;
+  name: string;
+  location: string | undefined;
+  features: unknown;
+  metadata: unknown;
+}
+
+export interface Instances {
+  /** Newest first. */
+  list(
+    request: PageRequest & { organizationId?: string | undefined; status?: ShownStatus | undefined },
+  ): Promise<Page<OrchestratorInstance>>;
+  /** @throws not_found */
+  get(orchestratorId: string): Promise<OrchestratorInstance>;
+  /** A placeholder, inactive; its organization is created if missing. @throws already_exists */
+  create(instance: NewInstance): Promise<OrchestratorInstance>;
+}
+
+export function createInstances(dependencies: { database: Database; clock: Clock; log: Log }): Instances {
+  const { database, clock, log } = dependencies;
+
+  async function get(orchestratorId: string): Promise<OrchestratorInstance> {
+    const instance = await database
+      .fork()
+      .findOne(OrchestratorInstance, { orchestratorId }, { populate: ['organization'] });
+    if (instance === null) throw notFound('Orchestrator', orchestratorId);
+    return instance;
+  }
+
+  return {
+    async list({ organizationId, status, ...request }) {
+      const where: FilterQuery<OrchestratorInstance> = {};
+      if (organizationId !== undefined) where.organization = organizationId;
+      if (status === 'independent') where.isIndependent = true;
+      else if (status !== undefined) Object.assign(where, { status, isIndependent: false });
+      const [items, totalItems] = await database.fork().findAndCount(OrchestratorInstance, where, {
+        populate: ['organization'],
+        orderBy: { createdAt: 'desc', orchestratorId: 'desc' },
+        limit: request.pageSize,
+        offset: offsetOf(request),
+      });
+      return { ...request, items, totalItems };
+    },
+
+    get,
+
+    async create(instance) {
+      const { organizationId, orchestratorId, name } = instance;
+      const now = new Date(clock.now());
+      const namesake = organizationId === orchestratorId;
+      const shared = { features: instance.features ?? {}, metadata: instance.metadata ?? {} };
+      const row = {
+        name,
+        location: instance.location ?? 'unknown',
+        status: 'inactive',
+        isIndependent: false,
+        createdAt: now,
+        updatedAt: now,
+      } as const;
+      try {
+        await database.fork().transactional(async (em) => {
+          const known = await em.count(Organization, { organizationId });
+          if (known === 0)
+            await em.upsert(
+              Organization,
+              {
+                ...row,
+                organizationId,
+                name: namesake ? name : `Organization ${organizationId}`,
+                settings: {},
+                ...shared,
+              },
+              { onConflictAction: 'ignore' },
+            );
+          await em.insert(OrchestratorInstance, {
+            ...row,
+            ...shared,
+            orchestratorId,
+            organization: organizationId,
+            healthStatus: 'unknown',
+            privacyMode: false,
+            sessionConfig: {},
+            environmentVariables: {},
+            monitoringEnabled: true,
+            connectionEpoch: 0,
+          });
+        });
+      } catch (error) {
+        if (isDuplicate(error)) throw alreadyExists('Orchestrator instance', orchestratorId);
+        throw error;
+      }
+      log.info(
+        { event: 'instance_created', orchestrator_id: orchestratorId },
+        `Orchestrator instance ${orchestratorId} created successfully`,
+      );
+      return get(orchestratorId);
+    },
+  };
+}

@@ -1,0 +1,131 @@
+// Owns messages: recommendations and monitoring notes for an orchestrator, and the decision on each.
+import type { FilterQuery } from '@mikro-orm/core';
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database/database.ts';
+import { isMissingReference } from '../database/failures.ts';
+import {
+  type MessageStatus,
+  type MessageType,
+  OrchestratorMessage,
+} from '../database/orchestrator-messages.ts';
+import type { Log } from '../log.ts';
+import { alreadyDecided, invalidRequest, notFound } from './errors.ts';
+import { newMessageId } from './identifiers.ts';
+import type { Instances } from './instances.ts';
+
+export interface MessageFilter {
+  orchestratorId?: string | undefined;
+  messageType?: MessageType | undefined;
+  status?: MessageStatus | undefined;
+  limit: number;
+  /** A message id: only older ones. */
+  before?: string | undefined;
+}
+
+export interface MessageList {
+  messages: OrchestratorMessage[];
+  /** How many match the filter, whatever `limit` and `before` say. */
+  totalCount: number;
+}
+
+export type Decision = Exclude<MessageStatus, 'pending'>;
+
+export interface Messages {
+  /** @throws not_found for an unknown orchestrator */
+  create(message: {
+    orchestratorId: string;
+    messageType: MessageType;
+    content: string;
+    metadata: unknown;
+  }): Promise<OrchestratorMessage>;
+  /** Newest first. @throws invalid_request if `before` names no message */
+  list(filter: MessageFilter): Promise<MessageList>;
+  /** The same for one orchestrator. @throws not_found if it is unknown */
+  listFor(orchestratorId: string, filter: MessageFilter): Promise<MessageList>;
+  /** Deciding the same again changes nothing. @throws not_found, already_decided */
+  decide(messageId: string, status: Decision): Promise<OrchestratorMessage>;
+}
+
+export function createMessages(dependencies: {
+  database: Database;
+  instances: Instances;
+  clock: Clock;
+  log: Log;
+}): Messages {
+  const { database, instances, clock, log } = dependencies;
+
+  async function list(filter: MessageFilter): Promise<MessageList> {
+    const em = database.fork();
+    const where: FilterQuery<OrchestratorMessage> = {};
+    if (filter.orchestratorId !== undefined) where.orchestratorId = filter.orchestratorId;
+    if (filter.messageType !== undefined) where.messageType = filter.messageType;
+    if (filter.status !== undefined) where.status = filter.status;
+    const totalCount = await em.count(OrchestratorMessage, where);
+    let page = where;
+    if (filter.before !== undefined) {
+      const before = await em.findOne(OrchestratorMessage, { id: filter.before });
+      if (before === null)
+        throw invalidRequest([{ path: 'query.before', message: 'is no message of the controller' }]);
+      const { createdAt, id } = before;
+      page = { $and: [where, { $or: [{ createdAt: { $lt: createdAt } }, { createdAt, id: { $lt: id } }] }] };
+    }
+    const messages = await em.find(OrchestratorMessage, page, {
+      orderBy: { createdAt: 'desc', id: 'desc' },
+      limit: filter.limit,
+    });
+    return { messages, totalCount };
+  }
+
+  return {
+    async create({ orchestratorId, messageType, content, metadata }) {
+      const now = new Date(clock.now());
+      const message = {
+        id: newMessageId(orchestratorId),
+        orchestratorId,
+        messageType,
+        content,
+        status: 'pending',
+        messageMetadata: metadata ?? {},
+        createdAt: now,
+        updatedAt: now,
+      } as const;
+      try {
+        await database.fork().insert(OrchestratorMessage, message);
+      } catch (error) {
+        if (isMissingReference(error)) throw notFound('Orchestrator', orchestratorId);
+        throw error;
+      }
+      log.info(
+        { event: 'message_created', orchestrator_id: orchestratorId, message_id: message.id },
+        `Message ${message.id} created for ${orchestratorId} (type: ${messageType})`,
+      );
+      return message;
+    },
+
+    list,
+
+    async listFor(orchestratorId, filter) {
+      await instances.get(orchestratorId);
+      return list({ ...filter, orchestratorId });
+    },
+
+    async decide(messageId, status) {
+      const em = database.fork();
+      // The condition is in the statement: of two decisions at once, one wins.
+      const changed = await em.nativeUpdate(
+        OrchestratorMessage,
+        { id: messageId, status: 'pending' },
+        { status, updatedAt: new Date(clock.now()) },
+      );
+      const message = await em.findOne(OrchestratorMessage, { id: messageId });
+      if (message === null) throw notFound('Message', messageId);
+      if (message.status !== status) throw alreadyDecided(messageId, message.status);
+      if (changed > 0)
+        log.info(
+          { event: 'message_decided', orchestrator_id: message.orchestratorId, message_id: messageId },
+          `Message ${messageId} status updated to '${status}'`,
+        );
+      return message;
+    },
+  };
+}

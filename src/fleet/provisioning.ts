@@ -1,0 +1,63 @@
+// Owns the configuration that an orchestrator is given.
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database/database.ts';
+import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
+import type { Introduced } from '../database/statements/handshakes.ts';
+
+export interface ProvisionConfig {
+  type: 'provision_config';
+  data: {
+    orchestrator_id: string;
+    organization_id: string;
+    name: string;
+    location: string;
+    features: unknown;
+    /** The organization's. */
+    settings: unknown;
+    metadata: unknown;
+  };
+  timestamp: string;
+}
+
+export interface Provisioning {
+  /** The configuration as a handshake has just read it. */
+  present(orchestratorId: string, introduced: Omit<Introduced, 'epoch'>): ProvisionConfig;
+  /** The configuration as it is now; undefined for an unknown orchestrator. */
+  read(orchestratorId: string): Promise<ProvisionConfig | undefined>;
+}
+
+export function createProvisioning(dependencies: { database: Database; clock: Clock }): Provisioning {
+  const { database, clock } = dependencies;
+
+  const present: Provisioning['present'] = (orchestratorId, introduced) => ({
+    type: 'provision_config',
+    data: {
+      orchestrator_id: orchestratorId,
+      organization_id: introduced.organizationId,
+      name: introduced.name,
+      location: introduced.location,
+      features: introduced.features,
+      settings: introduced.settings,
+      metadata: introduced.metadata,
+    },
+    timestamp: new Date(clock.now()).toISOString(),
+  });
+
+  return {
+    present,
+    async read(orchestratorId) {
+      const em = database.fork();
+      const row = await em.findOne(OrchestratorInstance, { orchestratorId }, { populate: ['organization'] });
+      if (row === null) return undefined;
+      const { name, location, features, metadata, organization } = row;
+      return present(orchestratorId, {
+        organizationId: organization.organizationId,
+        name,
+        location,
+        features,
+        metadata,
+        settings: organization.settings,
+      });
+    },
+  };
+}

@@ -1,0 +1,74 @@
+// Owns the answer to whether this replica can do its work, and which of its stores answer.
+import type { Database } from '../database/database.ts';
+import type { RedisConnections } from '../redis/connection.ts';
+import type { Lease } from '../redis/lease.ts';
+
+export type StoreState = 'up' | 'down';
+
+export interface Stores {
+  database: StoreState;
+  redis: StoreState;
+  queue: StoreState;
+}
+
+export interface Readiness {
+  /** Asks each store, within `probeMs`. Never throws. */
+  stores(): Promise<Stores>;
+  /** What keeps this replica from taking calls, in words; none when it is ready. */
+  faults(): Promise<string[]>;
+  /** From now on this replica is not ready. */
+  drain(): void;
+  readonly draining: boolean;
+}
+
+const probeMs = 1_500;
+
+export function createReadiness(dependencies: {
+  database: Database;
+  redis: RedisConnections;
+  lease: Lease;
+  /** Asks the queue of this replica for its depth. */
+  queueDepth(): Promise<number>;
+}): Readiness {
+  const { database, redis, lease } = dependencies;
+  let draining = false;
+
+  async function probe(ask: () => Promise<unknown>): Promise<StoreState> {
+    const { promise, resolve } = Promise.withResolvers<StoreState>();
+    const timer = setTimeout(() => resolve('down'), probeMs);
+    ask().then(
+      () => resolve('up'),
+      () => resolve('down'),
+    );
+    return promise.finally(() => clearTimeout(timer));
+  }
+
+  async function stores(): Promise<Stores> {
+    const [postgres, cache, queue] = await Promise.all([
+      probe(database.ping),
+      probe(redis.ping),
+      probe(dependencies.queueDepth),
+    ]);
+    return { database: postgres, redis: cache, queue };
+  }
+
+  return {
+    stores,
+    async faults() {
+      const states = await stores();
+      const faults: string[] = [];
+      if (draining) faults.push('this replica is draining');
+      if (states.database === 'down') faults.push('Postgres does not answer');
+      if (states.redis === 'down') faults.push('Redis does not answer');
+      if (states.queue === 'down' && states.redis === 'up') faults.push('the queue does not answer');
+      if (!lease.held()) faults.push('the lease is not held');
+      return faults;
+    },
+    drain() {
+      draining = true;
+    },
+    get draining() {
+      return draining;
+    },
+  };
+}

@@ -1,0 +1,64 @@
+// Owns how an orchestrator enters and leaves the fleet by somebody else's word: register, delete, deregister.
+import type { Database } from '../database/database.ts';
+import {
+  type Registered,
+  type Registration,
+  type Removed,
+  writeRegistration,
+  writeRemoval,
+} from '../database/statements/registrations.ts';
+import type { Log } from '../log.ts';
+import { notFound } from './errors.ts';
+
+export interface Registrations {
+  /** Inserts or updates both rows; a new instance is inactive until it connects. */
+  register(registration: Registration): Promise<Registered>;
+  /** Deletes the instance with what hangs on it and closes its connection, wherever that is. @throws not_found */
+  deleteInstance(orchestratorId: string): Promise<Removed>;
+  /** The same, in the words of an orchestrator that leaves the fleet. @throws not_found */
+  deregister(orchestratorId: string): Promise<Removed>;
+}
+
+/** @param dependencies.closeConnection closes the connection on whichever replica has it */
+export function createRegistrations(dependencies: {
+  database: Database;
+  closeConnection(orchestratorId: string): Promise<void>;
+  log: Log;
+}): Registrations {
+  const { database, log } = dependencies;
+
+  async function remove(orchestratorId: string): Promise<Removed> {
+    const removed = await writeRemoval(database, orchestratorId);
+    if (removed === undefined) throw notFound('Orchestrator', orchestratorId);
+    await dependencies.closeConnection(orchestratorId);
+    return removed;
+  }
+
+  return {
+    async register(registration) {
+      const registered = await writeRegistration(database, registration);
+      const { orchestratorId } = registration;
+      log.info(
+        { event: 'register', orchestrator_id: orchestratorId },
+        `DB registration successful for ${orchestratorId}`,
+      );
+      return registered;
+    },
+    async deleteInstance(orchestratorId) {
+      const removed = await remove(orchestratorId);
+      log.info(
+        { event: 'instance_deleted', orchestrator_id: orchestratorId },
+        `Orchestrator instance ${orchestratorId} deleted`,
+      );
+      return removed;
+    },
+    async deregister(orchestratorId) {
+      const removed = await remove(orchestratorId);
+      const about = { event: 'deregister', orchestrator_id: orchestratorId };
+      log.info(about, `Orchestrator ${orchestratorId} disconnected`);
+      log.info(about, `Cleaned up connection for ${orchestratorId}`);
+      log.info(about, `Orchestrator ${orchestratorId} deregistered from database`);
+      return removed;
+    },
+  };
+}

@@ -1,0 +1,80 @@
+// Owns the sweep: what dead replicas and silent orchestrators left is put right, for the whole cluster.
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database/database.ts';
+import {
+  findOrphans,
+  findSilent,
+  markUnhealthy,
+  writeDisconnects,
+} from '../database/statements/disconnects.ts';
+import type { Log } from '../log.ts';
+import type { Outbox } from '../queue/outbox.ts';
+import type { Lease } from '../redis/lease.ts';
+import type { Presence } from '../redis/presence.ts';
+import type { Delivery } from './delivery.ts';
+
+export interface Sweep {
+  run(): Promise<void>;
+}
+
+export function createSweep(dependencies: {
+  database: Database;
+  presence: Presence;
+  lease: Lease;
+  outbox: Outbox;
+  delivery: Delivery;
+  clock: Clock;
+  /** The silence after which an orchestrator is unhealthy, and after which its connection is closed. */
+  unhealthyAfterMs: number;
+  inactiveAfterMs: number;
+  graceMs: number;
+  closeSilent(orchestratorId: string, epoch: number): void;
+  log: Log;
+}): Sweep {
+  const { database, presence, lease, outbox, delivery, clock, graceMs, log } = dependencies;
+
+  async function buryTheDead(): Promise<void> {
+    // Until every living replica has had the time to renew, a lease that ran out says nothing: Redis may have been
+    // away, or come back empty. Both show here, as a lease of our own that is young or as a data set that is.
+    if (lease.heldForMs() < graceMs) return;
+    const roster = await lease.roster();
+    if (roster.ageMs < graceMs) return;
+    for (const dead of roster.dead) {
+      const frames = await outbox.empty(dead, delivery.reroute);
+      if (!(await presence.bury(dead))) continue;
+      log.warn(
+        { event: 'node_dead', dead_node_id: dead },
+        `Replica ${dead} is gone; ${frames} frames sent on`,
+      );
+    }
+    const orphans = await findOrphans(database.query, roster.live);
+    const gone = await writeDisconnects(database, orphans);
+    for (const { orchestratorId } of gone)
+      log.info(
+        { event: 'disconnect', orchestrator_id: orchestratorId },
+        `[C-OCS] Orchestrator ${orchestratorId} disconnected`,
+      );
+  }
+
+  async function endSilence(): Promise<void> {
+    const now = clock.now();
+    for (const id of await markUnhealthy(database.query, new Date(now - dependencies.unhealthyAfterMs)))
+      log.warn({ event: 'unhealthy', orchestrator_id: id }, `Orchestrator ${id} is unhealthy: no heartbeat`);
+    const silentBefore = new Date(now - dependencies.inactiveAfterMs);
+    const silent = await findSilent(database.query, silentBefore);
+    for (const { orchestratorId, epoch } of await writeDisconnects(database, silent, silentBefore)) {
+      log.warn(
+        { event: 'silent', orchestrator_id: orchestratorId },
+        `Orchestrator ${orchestratorId} fell silent`,
+      );
+      dependencies.closeSilent(orchestratorId, epoch);
+    }
+  }
+
+  return {
+    async run() {
+      await buryTheDead();
+      await endSilence();
+    },
+  };
+}

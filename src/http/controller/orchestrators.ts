@@ -1,0 +1,115 @@
+// Owns the dashboard's routes on orchestrators: as rows, and live.
+import { z } from 'zod';
+import { notFound } from '../../fleet/errors.ts';
+import { identifier } from '../../fleet/identifiers.ts';
+import { type Instances, shownStatuses } from '../../fleet/instances.ts';
+import { jsonContainer, jsonObject, text } from '../../fleet/json.ts';
+import type { Registrations } from '../../fleet/registrations.ts';
+import type { Presence, Present } from '../../redis/presence.ts';
+import { cutPage, idParams, optionalPageQuery, pageQuery } from '../parameters.ts';
+import { presentInstance, presentPage } from '../presenters.ts';
+import { type Route, route } from '../route.ts';
+
+const newInstance = z.object({
+  org_id: identifier,
+  orchestrator_id: identifier.nullish(),
+  name: text(1, 255),
+  location: text(1, 255).nullish(),
+  features: jsonContainer.nullish(),
+  metadata: jsonObject.nullish(),
+});
+
+export function orchestratorRoutes(fleet: {
+  instances: Instances;
+  registrations: Registrations;
+  presence: Presence;
+}): Route[] {
+  const { instances, registrations, presence } = fleet;
+  return [
+    route({
+      method: 'get',
+      path: '/orchestrators',
+      summary: 'List orchestrator instances, newest first',
+      query: pageQuery.extend({
+        organization_id: identifier.optional(),
+        status: z.enum(shownStatuses).optional(),
+      }),
+      async answer({ query }) {
+        const page = await instances.list({
+          page: query.page,
+          pageSize: query.page_size,
+          organizationId: query.organization_id,
+          status: query.status,
+        });
+        return { body: presentPage(page, presentInstance) };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/orchestrators/live',
+      summary: 'List the orchestrators connected right now, from Redis alone',
+      query: optionalPageQuery.extend({ organization_id: identifier.optional() }),
+      async answer({ query }) {
+        const all = (await presence.list()).filter(
+          (each) => query.organization_id === undefined || each.organization_id === query.organization_id,
+        );
+        const shown = cutPage(all, query).map((each) => [each.orchestrator_id, presentLive(each)]);
+        return { body: { orchestrators: Object.fromEntries(shown), total_count: all.length } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/orchestrators/live/:id',
+      summary: 'Get one orchestrator that is connected right now',
+      params: idParams,
+      async answer({ params }) {
+        const present = await presence.get(params.id);
+        if (present === undefined) throw notFound('Live orchestrator', params.id);
+        return { body: { orchestrator_id: params.id, ...presentLive(present) } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/orchestrators/:id',
+      summary: 'Get one orchestrator instance',
+      params: idParams,
+      async answer({ params }) {
+        return { body: presentInstance(await instances.get(params.id)) };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/orchestrator-instances',
+      summary: 'Create a placeholder for an orchestrator that will connect later',
+      body: newInstance,
+      async answer({ body }) {
+        const instance = await instances.create({
+          organizationId: body.org_id,
+          orchestratorId: body.orchestrator_id ?? body.org_id,
+          name: body.name,
+          location: body.location ?? undefined,
+          features: body.features,
+          metadata: body.metadata,
+        });
+        const message = `Orchestrator instance ${instance.orchestratorId} created successfully`;
+        return { status: 201, message, body: presentInstance(instance) };
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/orchestrator-instances/:id',
+      summary: 'Delete an orchestrator instance, its messages, and its organization if that has no other',
+      params: idParams,
+      async answer({ params }) {
+        const deleted = await registrations.deleteInstance(params.id);
+        const message = `Orchestrator instance ${params.id} deleted`;
+        return { message, body: { orchestrator_id: params.id, deleted } };
+      },
+    }),
+  ];
+}
+
+function presentLive(present: Present) {
+  const { organization_id, name, connected_at, last_seen, node_id, metadata } = present;
+  return { organization_id, name, status: 'connected', connected_at, last_seen, node_id, metadata };
+}

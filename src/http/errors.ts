@@ -1,0 +1,91 @@
+// Owns the translation of every failure into the error envelope, in one place.
+import type { Middleware } from 'koa';
+import type { Clock } from '../clock.ts';
+import { asFleetError, type ErrorCode, type Fault } from '../fleet/errors.ts';
+import type { Log } from '../log.ts';
+
+export const statusOf: Record<ErrorCode, number> = {
+  invalid_request: 400,
+  not_found: 404,
+  already_exists: 409,
+  already_decided: 409,
+  not_connected: 409,
+  unavailable: 503,
+  delivery_timeout: 504,
+};
+
+/** A failure of HTTP itself: the call never reached the fleet. */
+export class HttpError extends Error {
+  override readonly name = 'HttpError';
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export interface ErrorEnvelope {
+  success: false;
+  message: string;
+  code: string;
+  timestamp: string;
+  errors?: readonly Fault[];
+}
+
+/** Answers whatever goes wrong further in, and what no route answers. */
+export function answerErrors(dependencies: { clock: Clock; log: Log }): Middleware {
+  const { clock, log } = dependencies;
+  return async (ctx, next) => {
+    const envelope = (code: string, message: string): ErrorEnvelope => ({
+      success: false,
+      message,
+      code,
+      timestamp: new Date(clock.now()).toISOString(),
+    });
+    try {
+      await next();
+    } catch (error) {
+      if (error instanceof HttpError) {
+        ctx.status = error.status;
+        ctx.body = envelope(error.code, error.message);
+        return;
+      }
+      const known = asFleetError(error);
+      if (known === undefined) {
+        log.error(
+          { source: 'http', error, method: ctx.method, path: ctx.path },
+          `${ctx.method} ${ctx.path} failed`,
+        );
+        ctx.status = 500;
+        ctx.body = envelope('internal_error', 'Something went wrong inside the controller');
+        return;
+      }
+      if (known.code === 'unavailable')
+        log.warn(
+          { source: 'http', error: known.cause, path: ctx.path },
+          `${ctx.method} ${ctx.path}: ${known.message}`,
+        );
+      if (known.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(known.retryAfterSeconds));
+      ctx.status = statusOf[known.code];
+      ctx.body = {
+        ...envelope(known.code, known.message),
+        ...(known.faults.length > 0 ? { errors: known.faults } : {}),
+      };
+      return;
+    }
+    if (ctx.body !== undefined && ctx.body !== null) return;
+    if (ctx.status === 405 || ctx.status === 501) {
+      ctx.status = 405;
+      ctx.body = envelope(
+        'method_not_allowed',
+        `${ctx.method} is not allowed here; allowed: ${ctx.response.get('Allow')}`,
+      );
+    } else if (ctx.status === 404) {
+      ctx.status = 404;
+      ctx.body = envelope('not_found', `There is nothing at ${ctx.path}`);
+    }
+  };
+}

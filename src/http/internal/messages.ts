@@ -1,0 +1,96 @@
+// Owns the administration's routes on messages: create, list, decide.
+import { z } from 'zod';
+import { messageStatuses, messageTypes } from '../../database/orchestrator-messages.ts';
+import { identifier } from '../../fleet/identifiers.ts';
+import { jsonObject, text } from '../../fleet/json.ts';
+import type { Messages } from '../../fleet/messages.ts';
+import { idParams, limit } from '../parameters.ts';
+import { presentMessage } from '../presenters.ts';
+import { type Route, route } from '../route.ts';
+
+const messageId = z.string().regex(/^[A-Za-z0-9._-]{1,400}$/, 'is no message id');
+const newMessage = z.object({
+  message_type: z.enum(messageTypes),
+  content: text(1, 100_000),
+  metadata: jsonObject.nullish(),
+});
+const filterQuery = z.object({
+  message_type: z.enum(messageTypes).optional(),
+  status: z.enum(messageStatuses).optional(),
+  limit: limit(100),
+  before: messageId.optional(),
+});
+const decision = z.object({ status: z.enum(['accepted', 'dismissed']) });
+
+export function messageRoutes({ messages }: { messages: Messages }): Route[] {
+  return [
+    route({
+      method: 'post',
+      path: '/orchestrators/:id/messages',
+      summary: 'Create a recommendation or a monitoring message for an orchestrator',
+      params: idParams,
+      body: newMessage,
+      async answer({ params, body }) {
+        const message = await messages.create({
+          orchestratorId: params.id,
+          messageType: body.message_type,
+          content: body.content,
+          metadata: body.metadata,
+        });
+        return {
+          status: 201,
+          message: `Message ${message.id} created for ${params.id}`,
+          body: {
+            message_id: message.id,
+            orchestrator_id: params.id,
+            message_type: message.messageType,
+            status: message.status,
+          },
+        };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/orchestrators/:id/messages',
+      summary: 'List the messages for an orchestrator, newest first',
+      params: idParams,
+      query: filterQuery,
+      async answer({ params, query }) {
+        const { message_type: messageType, ...rest } = query;
+        const list = await messages.listFor(params.id, { ...rest, messageType });
+        return {
+          body: {
+            orchestrator_id: params.id,
+            messages: list.messages.map(presentMessage),
+            total_count: list.totalCount,
+          },
+        };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/messages',
+      summary: 'List the messages for all orchestrators, newest first',
+      query: filterQuery.extend({ orchestrator_id: identifier.optional() }),
+      async answer({ query }) {
+        const { message_type: messageType, orchestrator_id: orchestratorId, ...rest } = query;
+        const list = await messages.list({ ...rest, messageType, orchestratorId });
+        return { body: { messages: list.messages.map(presentMessage), total_count: list.totalCount } };
+      },
+    }),
+    route({
+      method: 'put',
+      path: '/messages/:id/status',
+      summary: 'Accept or dismiss a message',
+      params: z.object({ id: messageId }),
+      body: decision,
+      async answer({ params, body }) {
+        const message = await messages.decide(params.id, body.status);
+        return {
+          message: `Message ${message.id} is ${message.status}`,
+          body: { message_id: message.id, status: message.status, orchestrator_id: message.orchestratorId },
+        };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,19 @@
+// Owns the measuring of requests, by route template: never by path, which has no end.
+import type { Middleware } from 'koa';
+import type { Metrics } from '../metrics.ts';
+
+export function measureRequests(metrics: Metrics): Middleware {
+  return async (ctx, next) => {
+    const stop = metrics.requests.startTimer();
+    try {
+      await next();
+    } finally {
+      const route: unknown = ctx['_matchedRoute'];
+      stop({
+        method: ctx.method,
+        route: typeof route === 'string' ? route : 'none',
+        status: String(ctx.status),
+      });
+    }
+  };
+}

@@ -1,0 +1,75 @@
+// Owns the routes that ask the process, not the fleet: probes for a load balancer, health for a person, metrics.
+import type { Clock } from '../clock.ts';
+import type { Readiness } from '../fleet/readiness.ts';
+import type { Metrics } from '../metrics.ts';
+import { serviceName } from './controller/status.ts';
+import { type Route, route } from './route.ts';
+
+export function processRoutes(controller: {
+  readiness: Readiness;
+  metrics: Metrics;
+  nodeId: string;
+  startedAt: string;
+  clock: Clock;
+  describeApi(): Record<string, unknown>;
+}): Route[] {
+  const { readiness, metrics, nodeId, startedAt, clock } = controller;
+  return [
+    route({
+      method: 'get',
+      path: '/health/live',
+      summary: 'The process runs; asks no store',
+      async answer() {
+        return { body: { status: 'alive', node_id: nodeId } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/health/ready',
+      summary: 'This replica can take calls; 503 saying what keeps it from that',
+      async answer() {
+        const faults = await readiness.faults();
+        const ready = faults.length === 0;
+        return {
+          status: ready ? 200 : 503,
+          body: { status: ready ? 'ready' : 'not ready', node_id: nodeId, faults },
+        };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/health',
+      summary: 'Health for people',
+      async answer() {
+        const [dependencies, faults] = await Promise.all([readiness.stores(), readiness.faults()]);
+        return {
+          body: {
+            service: serviceName,
+            status: faults.length === 0 ? 'healthy' : 'degraded',
+            node_id: nodeId,
+            started_at: startedAt,
+            dependencies,
+            faults,
+            timestamp: new Date(clock.now()).toISOString(),
+          },
+        };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/metrics',
+      summary: 'Metrics of this replica, as Prometheus reads them',
+      async answer() {
+        return { body: await metrics.render(), type: metrics.contentType };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/openapi.json',
+      summary: 'This API as OpenAPI 3.1',
+      async answer() {
+        return { body: controller.describeApi() };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,155 @@
+// Owns what a route is: data that says what it takes, and a function that answers.
+import { bodyParser } from '@koa/bodyparser';
+import type Router from '@koa/router';
+import type { Context, Middleware } from 'koa';
+import type { z } from 'zod';
+import type { Clock } from '../clock.ts';
+import { type Fault, invalidRequest } from '../fleet/errors.ts';
+import { HttpError } from './errors.ts';
+
+type Schema = z.ZodType;
+type Parsed<S> = S extends Schema ? z.output<S> : undefined;
+
+/** How the answer is wrapped: `data` apart, beside the envelope's fields, or not at all. */
+export type Envelope = 'data' | 'fields' | 'plain';
+
+export interface Reply {
+  status?: number;
+  message?: string;
+  body: Record<string, unknown> | string;
+  type?: string;
+}
+
+export interface Call<P, Q, B> {
+  params: P;
+  query: Q;
+  body: B;
+}
+
+export interface RouteDefinition<
+  P extends Schema | undefined,
+  Q extends Schema | undefined,
+  B extends Schema | undefined,
+> {
+  method: 'get' | 'post' | 'put' | 'delete';
+  path: string;
+  summary: string;
+  params?: P;
+  query?: Q;
+  body?: B;
+  answer(call: Call<Parsed<P>, Parsed<Q>, Parsed<B>>): Promise<Reply>;
+}
+
+/** A route whose schemas are checked: what `answer` is given has passed them. */
+export interface Route {
+  readonly method: 'get' | 'post' | 'put' | 'delete';
+  readonly path: string;
+  readonly summary: string;
+  readonly schemas: { params?: Schema | undefined; query?: Schema | undefined; body?: Schema | undefined };
+  /** @throws invalid_request with every fault of params, query and body */
+  respond(raw: Call<unknown, unknown, unknown>): Promise<Reply>;
+}
+
+export function route<
+  P extends Schema | undefined = undefined,
+  Q extends Schema | undefined = undefined,
+  B extends Schema | undefined = undefined,
+>(definition: RouteDefinition<P, Q, B>): Route {
+  const { method, path, summary, params, query, body } = definition;
+  return {
+    method,
+    path,
+    summary,
+    schemas: { params, query, body },
+    respond(raw) {
+      const faults: Fault[] = [];
+      const call = {
+        params: parse(params, 'params', raw.params, faults),
+        query: parse(query, 'query', raw.query, faults),
+        body: parse(body, 'body', raw.body, faults),
+      };
+      if (faults.length > 0) throw invalidRequest(faults);
+      return definition.answer(call);
+    },
+  };
+}
+
+function parse<S extends Schema | undefined>(
+  schema: S | undefined,
+  part: string,
+  raw: unknown,
+  faults: Fault[],
+): Parsed<S>;
+function parse(schema: Schema | undefined, part: string, raw: unknown, faults: Fault[]): unknown {
+  if (schema === undefined) return undefined;
+  const parsed = schema.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues)
+    faults.push({ path: [part, ...issue.path.map(String)].join('.'), message: issue.message });
+  return undefined;
+}
+
+/** Mounts routes under a prefix. */
+export function mount(
+  router: Router,
+  prefix: string,
+  envelope: Envelope,
+  routes: readonly Route[],
+  options: { bodyLimitBytes: number; clock: Clock },
+): void {
+  const readBody = createBodyReader(options.bodyLimitBytes);
+  for (const each of routes) {
+    const stack: Middleware[] = each.schemas.body === undefined ? [] : [readBody];
+    router.register(
+      `${prefix}${each.path}`,
+      [each.method],
+      [
+        ...stack,
+        async (ctx) => {
+          const reply = await each.respond({ params: ctx['params'], query: ctx.query, body: bodyOf(ctx) });
+          ctx.status = reply.status ?? 200;
+          if (reply.type !== undefined) ctx.type = reply.type;
+          ctx.body = wrap(envelope, reply, options.clock);
+        },
+      ],
+    );
+  }
+}
+
+function wrap(envelope: Envelope, reply: Reply, clock: Clock): unknown {
+  if (envelope === 'plain' || typeof reply.body === 'string') return reply.body;
+  const head = {
+    success: true,
+    message: reply.message ?? 'OK',
+    timestamp: new Date(clock.now()).toISOString(),
+  };
+  return envelope === 'data' ? { ...head, data: reply.body } : { ...head, ...reply.body };
+}
+
+function createBodyReader(limitBytes: number): Middleware {
+  const parser = bodyParser({
+    enableTypes: ['json'],
+    jsonLimit: limitBytes,
+    onError(error, ctx) {
+      const status: unknown = Reflect.get(error, 'status');
+      if (status === 413) {
+        // Read on to the end of it, or the client never comes to read the answer.
+        ctx.req.resume();
+        ctx.set('Connection', 'close');
+        throw new HttpError(413, 'payload_too_large', `The body is larger than ${limitBytes} bytes`);
+      }
+      if (status === 415) throw new HttpError(415, 'unsupported_media_type', error.message);
+      throw invalidRequest([{ path: 'body', message: `is not JSON: ${error.message}` }]);
+    },
+  });
+  return async (ctx, next) => {
+    // `is` answers null where there is no body, false where there is one of another type.
+    if (ctx.is('json') === false)
+      throw new HttpError(415, 'unsupported_media_type', 'The body must be application/json');
+    await parser(ctx, next);
+  };
+}
+
+function bodyOf(ctx: Context): unknown {
+  return Reflect.get(ctx.request, 'body');
+}

@@ -1,0 +1,30 @@
+// The process of one replica in production: settings, start, signals. It brings up no store of its own.
+import { startController } from './controller.ts';
+import { loadSettings, SettingsError } from './settings.ts';
+
+try {
+  const settings = loadSettings();
+  const controller = await startController(settings);
+  console.error(`Moolai Controller ready at ${controller.url}`);
+
+  let signals = 0;
+  const stop = async (signal: NodeJS.Signals) => {
+    signals += 1;
+    if (signals > 1) process.exit(1);
+    console.error(`${signal}: stopping, at most ${settings.shutdown.deadlineMs} ms`);
+    // Nothing may keep the process longer than its deadline, whatever a store does.
+    setTimeout(() => process.exit(1), settings.shutdown.deadlineMs + 2_000).unref();
+    await controller.stop();
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, (received) => {
+      stop(received).catch((error: unknown) => {
+        console.error('The stop failed:', error);
+        process.exit(1);
+      });
+    });
+} catch (error) {
+  console.error(error instanceof SettingsError ? `The settings cannot be used:\n${error.message}` : error);
+  process.exit(1);
+}

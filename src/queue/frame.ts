@@ -1,0 +1,20 @@
+// Owns the frame: one message on its way to an orchestrator, as it stands in a queue.
+import { z } from 'zod';
+
+export const frameSchema = z.object({
+  message_id: z.string(),
+  orchestrator_id: z.string(),
+  type: z.string(),
+  data: z.unknown(),
+  timestamp: z.string(),
+  /** Never delivered after this, ms since the epoch. */
+  deadline: z.number(),
+  /** Whether the sender wants what the orchestrator's acknowledgement returns. */
+  ack: z.boolean(),
+  /** The replica that took the call and hears of the outcome. */
+  sender: z.string(),
+  /** The connection it was routed to. */
+  epoch: z.int(),
+});
+
+export type Frame = z.infer<typeof frameSchema>;

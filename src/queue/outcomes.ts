@@ -1,0 +1,57 @@
+// Owns the way back: what became of a frame, told to the replica that took the call, over its own channel.
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import type { Log } from '../log.ts';
+import type { Keys } from '../redis/keys.ts';
+
+const outcomeSchema = z.object({
+  message_id: z.string(),
+  node_id: z.string(),
+  /** `emitted` on the owner's socket, or `acknowledged` by the orchestrator. */
+  kind: z.enum(['emitted', 'acknowledged']),
+  ack: z.unknown().optional(),
+});
+
+export type Outcome = z.infer<typeof outcomeSchema>;
+
+export interface Outcomes {
+  /** Tells the sender. A sender that is gone hears nothing. @throws when Redis is away */
+  report(sender: string, outcome: Outcome): Promise<void>;
+  close(): void;
+}
+
+/** @param options.onOutcome told of each frame of this replica */
+export function openOutcomes(options: {
+  commands: Redis;
+  subscriber: Redis;
+  keys: Keys;
+  nodeId: string;
+  onOutcome(outcome: Outcome): void;
+  log: Log;
+}): Outcomes {
+  const { subscriber, keys, nodeId } = options;
+  const channel = keys.outcomes(nodeId);
+  subscriber.on('message', (from: string, text: string) => {
+    if (from !== channel) return;
+    const parsed = outcomeSchema.safeParse(JSON.parse(text));
+    if (parsed.success) options.onOutcome(parsed.data);
+    else
+      options.log.warn(
+        { source: 'outcomes' },
+        'An outcome was not understood: is every replica of one version?',
+      );
+  });
+  subscriber.subscribe(channel).catch((error: unknown) => {
+    options.log.debug({ source: 'outcomes', error }, 'The outcome channel was closed before it was open');
+  });
+
+  return {
+    async report(sender, outcome) {
+      if (sender === nodeId) options.onOutcome(outcome);
+      else await options.commands.publish(keys.outcomes(sender), JSON.stringify(outcome));
+    },
+    close() {
+      subscriber.disconnect();
+    },
+  };
+}

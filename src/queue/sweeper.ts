@@ -1,0 +1,53 @@
+// Owns the sweep's clock: a BullMQ job scheduler, so that one replica at a time sweeps for the whole cluster.
+import { Queue, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Log } from '../log.ts';
+import type { Keys } from '../redis/keys.ts';
+
+export interface Sweeper {
+  /** Enters the schedule, again where Redis has lost it. @throws when Redis is away */
+  schedule(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const queueName = 'sweep';
+
+export function openSweeper(options: {
+  commands: Redis;
+  patient(purpose: string): Redis;
+  keys: Keys;
+  everyMs: number;
+  sweep(): Promise<void>;
+  log: Log;
+}): Sweeper {
+  const shared = { prefix: options.keys.queues, skipVersionCheck: true };
+  const report = (error: Error) => options.log.debug({ source: 'sweeper', error }, `Queue: ${error.message}`);
+  const queue = new Queue(queueName, { ...shared, connection: options.commands });
+  queue.on('error', report);
+  const worker = new Worker(queueName, () => options.sweep(), {
+    ...shared,
+    connection: options.patient('sweeper'),
+    concurrency: 1,
+  });
+  worker.on('error', report);
+  worker.on('failed', (_job, error) =>
+    options.log.warn(
+      { source: 'sweeper', error },
+      `The sweep failed and will be tried again: ${error.message}`,
+    ),
+  );
+
+  return {
+    async schedule() {
+      await queue.upsertJobScheduler(
+        'sweep',
+        { every: options.everyMs },
+        { name: 'sweep', opts: { removeOnComplete: { count: 1 }, removeOnFail: { count: 10 } } },
+      );
+    },
+    async close() {
+      await worker.close();
+      await queue.close();
+    },
+  };
+}

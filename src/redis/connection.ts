@@ -1,0 +1,78 @@
+// Owns the connections to Redis: which kinds there are and how each behaves while Redis is away.
+import { Redis } from 'ioredis';
+import type { Log } from '../log.ts';
+
+export interface RedisConnections {
+  /** For commands: fails within the command time-out while Redis is away, so that a caller gets its 503. */
+  readonly commands: Redis;
+  /** A connection of one's own, for subscriptions and queues: waits out an outage. */
+  patient(purpose: string): Redis;
+  /** The same for a library that does not look at what becomes of its commands: a failure is only logged. */
+  unattended(purpose: string): Redis;
+  /** Resolves when Redis answers. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const longestReconnectPauseMs = 500;
+
+/** Opens the connections lazily: a Redis that is down now is an error of the call that needs it, not of this. */
+export function openRedis(options: { url: string; commandTimeoutMs: number; log: Log }): RedisConnections {
+  const opened: Redis[] = [];
+  let reachable = true;
+
+  function open(purpose: string, bounded: boolean, Client = Redis): Redis {
+    const client = new Client(options.url, {
+      connectionName: `moolai-controller:${purpose}`,
+      connectTimeout: options.commandTimeoutMs,
+      enableOfflineQueue: !bounded,
+      // BullMQ insists on null for connections that block.
+      maxRetriesPerRequest: bounded ? 0 : null,
+      ...(bounded ? { commandTimeout: options.commandTimeoutMs, autoResendUnfulfilledCommands: false } : {}),
+      retryStrategy: (attempt) => Math.min(attempt * 50, longestReconnectPauseMs),
+    });
+    client.on('error', (error: Error) => {
+      if (bounded && reachable) options.log.warn({ source: 'redis' }, `Redis is away: ${describe(error)}`);
+      if (bounded) reachable = false;
+    });
+    client.on('ready', () => {
+      if (bounded && !reachable) options.log.info({ source: 'redis' }, 'Redis is back');
+      if (bounded) reachable = true;
+    });
+    opened.push(client);
+    return client;
+  }
+
+  /** Looks at the outcome of each command in the place of a caller that does not. */
+  class UnattendedRedis extends Redis {
+    override sendCommand(...args: Parameters<Redis['sendCommand']>): unknown {
+      const reply = super.sendCommand(...args);
+      const { name } = args[0];
+      if (reply instanceof Promise)
+        reply.catch((error: unknown) => {
+          // Its own introduction to the server (CLIENT SETINFO and the like) is ioredis's business.
+          if (name.includes('publish') || name.includes('subscribe'))
+            options.log.debug({ source: 'redis', error }, `Redis did not carry out ${name}`);
+        });
+      return reply;
+    }
+  }
+
+  const commands = open('commands', true);
+  return {
+    commands,
+    patient: (purpose) => open(purpose, false),
+    unattended: (purpose) => open(purpose, false, UnattendedRedis),
+    async ping() {
+      await commands.ping();
+    },
+    async close() {
+      for (const client of opened.reverse()) client.disconnect();
+    },
+  };
+}
+
+function describe(error: Error): string {
+  if (error instanceof AggregateError) return error.errors.map(String).join('; ');
+  return error.message;
+}

@@ -1,0 +1,46 @@
+// Owns every key in Redis: its shape and its expiry. All share one hash tag, so that a script may touch several.
+
+export interface Keys {
+  /** Sorted set: node_id → when its lease ends, ms by Redis's clock. No expiry; the sweep removes dead nodes. */
+  readonly nodes: string;
+  /** String: when this data set began, ms by Redis's clock. Gone when Redis comes back empty. No expiry. */
+  readonly born: string;
+  /** Hash: started_at, connections, draining. Expires with the node's lease. */
+  node(nodeId: string): string;
+  /** Hash: orchestrator_id → `{epoch} {node_id}`, the connection that counts. No expiry; the sweep clears. */
+  readonly owners: string;
+  /** Hash: orchestrator_id → PresenceEntry as JSON, written by that node alone. No expiry; the sweep clears. */
+  presence(nodeId: string): string;
+  /** Sorted set: orchestrator_id → last heartbeat, ms. Goes with the owner's entry. */
+  readonly lastSeen: string;
+  /** List: frames accepted for an orchestrator that is between two connections. Expires with the last deadline. */
+  parked(orchestratorId: string): string;
+  /** String: heartbeats processed within one ten-second bucket of the cluster. Expires after two minutes. */
+  beats(bucket: number): string;
+  /** Stream: the cluster's log lines, capped by length. */
+  readonly logs: string;
+  /** Channel: outcomes of the frames that a replica sent. */
+  outcomes(nodeId: string): string;
+  /** Channel prefix of Socket.IO's adapter. */
+  readonly adapter: string;
+  /** Key prefix of BullMQ. */
+  readonly queues: string;
+}
+
+export function createKeys(prefix: string): Keys {
+  const root = `{${prefix}}`;
+  return {
+    nodes: `${root}:nodes`,
+    born: `${root}:born`,
+    node: (nodeId) => `${root}:node:${nodeId}`,
+    owners: `${root}:owners`,
+    presence: (nodeId) => `${root}:presence:${nodeId}`,
+    lastSeen: `${root}:last_seen`,
+    parked: (orchestratorId) => `${root}:parked:${orchestratorId}`,
+    beats: (bucket) => `${root}:beats:${bucket}`,
+    logs: `${root}:logs`,
+    outcomes: (nodeId) => `${root}:outcomes:${nodeId}`,
+    adapter: `${root}:adapter`,
+    queues: `${root}:queues`,
+  };
+}

@@ -1,0 +1,146 @@
+// Owns the lease by which a replica counts as alive, and the list of those that do.
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import type { Log } from '../log.ts';
+import type { Keys } from './keys.ts';
+import { loadScript } from './script.ts';
+
+export interface NodeInfo {
+  node_id: string;
+  started_at: string;
+  connections: number;
+  draining: boolean;
+}
+
+export interface Roster {
+  /** How long this Redis has held the fleet's data; short after it came back empty. */
+  ageMs: number;
+  live: string[];
+  dead: string[];
+}
+
+export interface Lease {
+  /** Takes the lease and keeps renewing it. Resolves after the first try, whether or not Redis answered. */
+  start(): Promise<void>;
+  /** Whether this replica may speak for its sockets: renewed within the lease's time. */
+  held(): boolean;
+  /** How long the lease has been held without a gap, 0 if it is not. */
+  heldForMs(): number;
+  /** Something of this replica's presence did not reach Redis: register it anew at the next renewal. */
+  invalidate(): void;
+  drain(): Promise<void>;
+  roster(): Promise<Roster>;
+  /** The live replicas. */
+  list(): Promise<NodeInfo[]>;
+  /** Gives the lease up, so that the others need not wait for its end. */
+  stop(): Promise<void>;
+}
+
+const rosterSchema = z.tuple([z.number(), z.array(z.string()), z.array(z.string())]);
+const retryMs = 500;
+
+/**
+ * @param options.onRegained Redis does not hold this replica's presence (first renewal, a gap, Redis came back
+ *   empty): register every local socket. Called again at the next renewal if it throws.
+ */
+export function createLease(options: {
+  redis: Redis;
+  keys: Keys;
+  nodeId: string;
+  startedAt: string;
+  leaseMs: number;
+  renewEveryMs: number;
+  connections(): number;
+  onRegained(): Promise<void>;
+  log: Log;
+}): Lease {
+  const { redis, keys, nodeId, leaseMs } = options;
+  const renewScript = loadScript(redis, 'renew');
+  const nodesScript = loadScript(redis, 'nodes');
+  let draining = false;
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let registered = false;
+  // performance.now() goes on while the process is paused, which is the case that matters.
+  let heldUntil = 0;
+  let heldSince = 0;
+
+  async function renew(): Promise<void> {
+    const asked = performance.now();
+    const reply = await renewScript(
+      [keys.nodes, keys.born, keys.node(nodeId)],
+      [nodeId, leaseMs, options.startedAt, options.connections(), draining ? 1 : 0],
+    );
+    if (reply !== 1 || asked > heldUntil) {
+      registered = false;
+      heldSince = asked;
+    }
+    heldUntil = asked + leaseMs;
+    if (!registered) {
+      registered = true;
+      try {
+        await options.onRegained();
+      } catch (error) {
+        registered = false;
+        throw error;
+      }
+    }
+  }
+
+  async function tick(): Promise<void> {
+    let pauseMs = options.renewEveryMs;
+    try {
+      await renew();
+    } catch (error) {
+      pauseMs = Math.min(retryMs, options.renewEveryMs);
+      const left = Math.max(0, Math.round(heldUntil - performance.now()));
+      options.log.debug(
+        { source: 'lease', error },
+        `The lease was not renewed; it holds for ${left} ms more`,
+      );
+    }
+    if (!stopped) timer = setTimeout(() => void tick(), pauseMs);
+  }
+
+  const isHeld = () => performance.now() < heldUntil;
+  async function roster(): Promise<Roster> {
+    const [ageMs, live, dead] = rosterSchema.parse(await nodesScript([keys.nodes, keys.born], []));
+    return { ageMs, live, dead };
+  }
+
+  return {
+    start: tick,
+    held: isHeld,
+    heldForMs: () => (isHeld() ? performance.now() - heldSince : 0),
+    invalidate() {
+      registered = false;
+    },
+    async drain() {
+      draining = true;
+      await renew();
+    },
+    roster,
+    async list() {
+      const { live } = await roster();
+      const hashes = await Promise.all(live.map((id) => redis.hgetall(keys.node(id))));
+      return live.flatMap((id, at) => {
+        const hash = hashes[at];
+        if (hash?.['started_at'] === undefined) return [];
+        return [
+          {
+            node_id: id,
+            started_at: hash['started_at'],
+            connections: id === nodeId ? options.connections() : Number(hash['connections']),
+            draining: hash['draining'] === '1',
+          },
+        ];
+      });
+    },
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      heldUntil = 0;
+      await redis.multi().zrem(keys.nodes, nodeId).del(keys.node(nodeId)).exec();
+    },
+  };
+}

@@ -1,0 +1,101 @@
+// Owns the log ring: the newest lines of the whole cluster, in one capped Redis stream.
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { createBatcher } from '../batcher.ts';
+import type { LineSink } from '../log.ts';
+import { isRedisAway } from './failures.ts';
+import type { Keys } from './keys.ts';
+import { loadScript } from './script.ts';
+
+const lineSchema = z.looseObject({
+  timestamp: z.string(),
+  level: z.string(),
+  message: z.string().default(''),
+  source: z.string(),
+  node_id: z.string(),
+  event: z.string().optional(),
+  orchestrator_id: z.string().optional(),
+});
+
+export type LogLine = z.infer<typeof lineSchema> & {
+  /** Sorts like time, unique in the cluster. */
+  id: string;
+};
+
+export interface LogRing extends LineSink {
+  /**
+   * The ring's lines, newest first, the lines that this replica has logged so far among them.
+   * @throws when Redis is away
+   */
+  read(): Promise<LogLine[]>;
+  /** Resolves when every line written so far is in Redis, or was given up. */
+  settled(): Promise<void>;
+  /** Lines dropped since the start because Redis was away for too long. */
+  readonly dropped: number;
+  /** Stops waiting for a Redis that is away. */
+  abandon(): void;
+}
+
+/**
+ * @param options.size lines the ring keeps
+ * @param options.backlog lines held in memory while Redis is away or slow; beyond it the oldest are dropped
+ * @param options.onDropped told once Redis takes lines again how many were lost
+ */
+export function createLogRing(options: {
+  redis: Redis;
+  keys: Keys;
+  size: number;
+  backlog: number;
+  onDropped(count: number): void;
+}): LogRing {
+  const { redis, keys } = options;
+  const append = loadScript(redis, 'append');
+  let sequence = 0;
+  let dropped = 0;
+  let reported = 0;
+
+  const lines = createBatcher<string, undefined>({
+    maxBatch: 500,
+    maxHeld: options.backlog,
+    async flush(batch) {
+      await append([keys.logs], [options.size, ...batch]);
+      if (dropped > reported) {
+        const count = dropped - reported;
+        reported = dropped;
+        options.onDropped(count);
+      }
+      return batch.map(() => undefined);
+    },
+    onFailure: (error) => (isRedisAway(error) ? 'retry' : 'refuse'),
+    onDropped(count) {
+      dropped += count;
+    },
+    onRefused() {
+      dropped += 1;
+    },
+  });
+
+  return {
+    write(line) {
+      sequence += 1;
+      lines.put(String(sequence), line);
+    },
+    async read() {
+      // First what this replica still holds, so that a caller finds the line of the call it has just made. A Redis
+      // that is away fails the read below, and is not waited for here.
+      if (redis.status === 'ready') await Promise.race([lines.idle(), redis.ping()]);
+      const entries = await redis.xrevrange(keys.logs, '+', '-', 'COUNT', options.size);
+      return entries.flatMap(([id, fields]) => {
+        const parsed = lineSchema.safeParse(JSON.parse(fields[1] ?? 'null'));
+        return parsed.success ? [{ ...parsed.data, id }] : [];
+      });
+    },
+    settled: () => lines.idle(),
+    get dropped() {
+      return dropped;
+    },
+    abandon() {
+      lines.abandon(new Error('the replica stops'));
+    },
+  };
+}

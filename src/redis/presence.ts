@@ -1,0 +1,193 @@
+// Owns presence: which orchestrator is connected where. It may be lost; the replicas that own the sockets restore it.
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { createBatcher } from '../batcher.ts';
+import type { Keys } from './keys.ts';
+import { loadScript } from './script.ts';
+
+/** The connection that counts for an orchestrator. */
+export interface Owner {
+  epoch: number;
+  nodeId: string;
+}
+
+const entrySchema = z.object({
+  organization_id: z.string(),
+  name: z.string(),
+  connected_at: z.string(),
+  metadata: z.unknown(),
+});
+/** What is told of a connection besides its owner and its last heartbeat. */
+export type PresenceEntry = z.infer<typeof entrySchema>;
+
+export interface Present extends PresenceEntry {
+  orchestrator_id: string;
+  node_id: string;
+  last_seen: string;
+}
+
+export interface Presence {
+  /**
+   * Makes a connection of this node the one that counts, unless one with a higher epoch does.
+   * Atomic. Frames that were parked for the orchestrator come with the answer, oldest first, and are parked no more.
+   */
+  claim(
+    orchestratorId: string,
+    claim: { epoch: number; entry: PresenceEntry; lastSeenMs: number },
+  ): Promise<
+    { accepted: true; previous: Owner | undefined; parked: string[] } | { accepted: false; owner: Owner }
+  >;
+  /** Ends this node's connection. Returns false, and changes nothing, when another connection counts by now. */
+  release(orchestratorId: string, epoch: number): Promise<boolean>;
+  /** The owners, in the order of the ids; undefined where nobody is connected through a live node. */
+  owners(orchestratorIds: readonly string[]): Promise<(Owner | undefined)[]>;
+  /** Keeps a frame until `ttlMs` for an orchestrator that has no owner; returns the owner, unparked, if it has one. */
+  park(orchestratorId: string, frame: string, ttlMs: number): Promise<Owner | undefined>;
+  /** Notes a heartbeat, in the next batch. Never fails: a note that Redis does not take is lost. */
+  seen(orchestratorId: string, atMs: number): void;
+  get(orchestratorId: string): Promise<Present | undefined>;
+  /** Everyone connected through a live node, by id. */
+  list(): Promise<Present[]>;
+  /** How many are connected through a live node. */
+  count(): Promise<number>;
+  /** Heartbeats processed by the whole cluster in the last minute. */
+  beatsPerMinute(): Promise<number>;
+  /** The orchestrators that Redis holds under this node. */
+  heldHere(): Promise<string[]>;
+  /** Clears what a dead node left; false if it lives after all. */
+  bury(nodeId: string): Promise<boolean>;
+  /** Resolves when the heartbeats noted so far are written or lost. */
+  settled(): Promise<void>;
+}
+
+const bucketMs = 10_000;
+const ownersReply = z.array(z.string());
+const claimReply = z.union([
+  z.tuple([z.literal(1), z.string()], z.string()),
+  z.tuple([z.literal(0), z.string()]),
+]);
+
+export function createPresence(options: {
+  redis: Redis;
+  keys: Keys;
+  nodeId: string;
+  liveNodes(): Promise<string[]>;
+  now(): number;
+}): Presence {
+  const { redis, keys, nodeId } = options;
+  const claimScript = loadScript(redis, 'claim');
+  const releaseScript = loadScript(redis, 'release');
+  const ownersScript = loadScript(redis, 'owners');
+  const parkScript = loadScript(redis, 'park');
+  const touchScript = loadScript(redis, 'touch');
+  const buryScript = loadScript(redis, 'bury');
+
+  const touches = createBatcher<{ id: string; atMs: number; beats: number }, undefined>({
+    async flush(batch) {
+      const beats = batch.reduce((sum, touch) => sum + touch.beats, 0);
+      const pairs = batch.flatMap((touch) => [touch.atMs, touch.id]);
+      await touchScript([keys.lastSeen, keys.beats(Math.floor(options.now() / bucketMs))], [beats, ...pairs]);
+      return batch.map(() => undefined);
+    },
+    merge: (older, newer) => ({
+      id: newer.id,
+      atMs: Math.max(older.atMs, newer.atMs),
+      beats: older.beats + newer.beats,
+    }),
+    // Postgres holds the heartbeat; the next one brings Redis up to date.
+    onFailure: () => 'refuse',
+  });
+
+  async function read(ids: readonly string[] | undefined): Promise<Present[]> {
+    const live = await options.liveNodes();
+    const [hashes, scores] = await Promise.all([
+      Promise.all(live.map((node) => entriesOf(node, ids))),
+      ids === undefined
+        ? redis.zrange(keys.lastSeen, 0, '-1', 'WITHSCORES').then(asScores)
+        : redis
+            .zmscore(keys.lastSeen, [...ids])
+            .then((found) => new Map(ids.map((id, at) => [id, Number(found[at])]))),
+    ]);
+    return hashes
+      .flatMap((entries, at) =>
+        entries.map(([id, entry]) => ({
+          orchestrator_id: id,
+          node_id: live[at] ?? '',
+          last_seen: new Date(scores.get(id) ?? Date.parse(entry.connected_at)).toISOString(),
+          ...entry,
+        })),
+      )
+      .sort((a, b) => (a.orchestrator_id < b.orchestrator_id ? -1 : 1));
+  }
+
+  async function entriesOf(
+    node: string,
+    ids: readonly string[] | undefined,
+  ): Promise<[string, PresenceEntry][]> {
+    const found =
+      ids === undefined
+        ? Object.entries(await redis.hgetall(keys.presence(node)))
+        : (await redis.hmget(keys.presence(node), ...ids)).map((json, at) => [ids[at] ?? '', json] as const);
+    return found.flatMap(([id, json]) => (json === null ? [] : [[id, entrySchema.parse(JSON.parse(json))]]));
+  }
+
+  return {
+    async claim(orchestratorId, { epoch, entry, lastSeenMs }) {
+      const reply = claimReply.parse(
+        await claimScript(
+          [keys.owners, keys.presence(nodeId), keys.lastSeen, keys.parked(orchestratorId)],
+          [orchestratorId, epoch, nodeId, JSON.stringify(entry), lastSeenMs, keys.presence('')],
+        ),
+      );
+      if (reply[0] === 0) return { accepted: false, owner: asOwner(reply[1]) ?? { epoch, nodeId } };
+      return { accepted: true, previous: asOwner(reply[1]), parked: reply.slice(2).map(String) };
+    },
+    async release(orchestratorId, epoch) {
+      const keysOf = [keys.owners, keys.presence(nodeId), keys.lastSeen];
+      return (await releaseScript(keysOf, [orchestratorId, epoch, nodeId])) === 1;
+    },
+    async owners(orchestratorIds) {
+      if (orchestratorIds.length === 0) return [];
+      return ownersReply.parse(await ownersScript([keys.owners, keys.nodes], orchestratorIds)).map(asOwner);
+    },
+    async park(orchestratorId, frame, ttlMs) {
+      const keysOf = [keys.owners, keys.nodes, keys.parked(orchestratorId)];
+      return asOwner(z.string().parse(await parkScript(keysOf, [orchestratorId, frame, Math.ceil(ttlMs)])));
+    },
+    seen(orchestratorId, atMs) {
+      touches.put(orchestratorId, { id: orchestratorId, atMs, beats: 1 });
+    },
+    async get(orchestratorId) {
+      return (await read([orchestratorId]))[0];
+    },
+    list: () => read(undefined),
+    async count() {
+      const live = await options.liveNodes();
+      const counts = await Promise.all(live.map((node) => redis.hlen(keys.presence(node))));
+      return counts.reduce((sum, count) => sum + count, 0);
+    },
+    async beatsPerMinute() {
+      const bucket = Math.floor(options.now() / bucketMs);
+      const buckets = Array.from({ length: 60_000 / bucketMs }, (_, back) => keys.beats(bucket - back));
+      return (await redis.mget(...buckets)).reduce((sum, count) => sum + Number(count ?? 0), 0);
+    },
+    heldHere: () => redis.hkeys(keys.presence(nodeId)),
+    async bury(dead) {
+      const keysOf = [keys.nodes, keys.node(dead), keys.presence(dead), keys.owners, keys.lastSeen];
+      return (await buryScript(keysOf, [dead])) !== null;
+    },
+    settled: () => touches.idle(),
+  };
+}
+
+function asOwner(text: string): Owner | undefined {
+  const space = text.indexOf(' ');
+  if (space < 0) return undefined;
+  return { epoch: Number(text.slice(0, space)), nodeId: text.slice(space + 1) };
+}
+
+function asScores(flat: readonly string[]): Map<string, number> {
+  const scores = new Map<string, number>();
+  for (let at = 0; at + 1 < flat.length; at += 2) scores.set(flat[at] ?? '', Number(flat[at + 1]));
+  return scores;
+}

@@ -1,0 +1,306 @@
+// Owns the conversation with one orchestrator, from connecting to disconnecting.
+import type { Socket } from 'socket.io';
+import type { z } from 'zod';
+import type { Clock } from '../clock.ts';
+import type { Connections, Opened } from '../fleet/connections.ts';
+import type { Heartbeats } from '../fleet/heartbeats.ts';
+import type { Provisioning } from '../fleet/provisioning.ts';
+import type { Log } from '../log.ts';
+import type { Frame } from '../queue/frame.ts';
+import type { Owner } from '../redis/presence.ts';
+import {
+  describeFaults,
+  type Handshake,
+  type HandshakeAck,
+  type HeartbeatAck,
+  handshakeSchema,
+  heartbeatSchema,
+  provisioningRequestSchema,
+  type SocketError,
+} from './protocol.ts';
+import type { Session, Sessions } from './sessions.ts';
+
+export interface ConversationContext {
+  connections: Connections;
+  heartbeats: Heartbeats;
+  provisioning: Provisioning;
+  sessions: Sessions;
+  clock: Clock;
+  nodeId: string;
+  heartbeatIntervalMs: number;
+  handshakeTimeoutMs: number;
+  unacknowledgedBeats: number;
+  /** Tells the other replicas that the connection of this epoch counts now. */
+  announce(orchestratorId: string, owner: Owner): void;
+  /** Handles a frame that waited for the orchestrator of this new session. */
+  forward(frame: Frame, session: Session): void;
+  draining(): boolean;
+  log: Log;
+}
+
+type Acknowledge = (answer: unknown) => void;
+
+/** How many message ids a session remembers, to emit a frame that reached it by two ways once. */
+const remembered = 256;
+
+export function startConversation(socket: Socket, context: ConversationContext): void {
+  const { connections, heartbeats, provisioning, sessions, clock, nodeId, log } = context;
+  let session: Session | undefined;
+  let opening: Promise<void> | undefined;
+  let superseded = false;
+  const beats = new Set<Promise<unknown>>();
+
+  log.info({ event: 'connection' }, '[C-OCS] WebSocket connection accepted');
+  const patience = setTimeout(() => {
+    fail({
+      code: 'handshake_timeout',
+      message: `no valid handshake within ${context.handshakeTimeoutMs} ms`,
+      retryable: true,
+    });
+    socket.disconnect(true);
+  }, context.handshakeTimeoutMs);
+
+  socket.onAny((event: string, ...args: unknown[]) => {
+    const last = args.at(-1);
+    const acknowledge = isFunction(last) ? last : undefined;
+    const payload = acknowledge === undefined ? args[0] : args.slice(0, -1)[0];
+    answer(event, payload, acknowledge).catch((error: unknown) => {
+      log.error(
+        { event, orchestrator_id: session?.connection.orchestratorId, error },
+        `Event ${event} failed`,
+      );
+      fail({
+        code: 'unavailable',
+        message: `${event} could not be handled`,
+        retryable: true,
+        retry_after_ms: 1_000,
+      });
+    });
+  });
+  socket.on('disconnect', () => {
+    clearTimeout(patience);
+    leave().catch((error: unknown) => {
+      const id = session?.connection.orchestratorId;
+      log.error(
+        { event: 'disconnect', orchestrator_id: id, error },
+        `The disconnect of ${id} could not be written`,
+      );
+    });
+  });
+
+  async function answer(
+    event: string,
+    payload: unknown,
+    acknowledge: Acknowledge | undefined,
+  ): Promise<void> {
+    if (event === 'handshake') return shakeHands(payload, acknowledge);
+    // An event right behind its handshake waits for it.
+    await opening;
+    if (session === undefined)
+      return fail({
+        code: 'handshake_required',
+        message: `${event} came before a handshake`,
+        retryable: true,
+      });
+    switch (event) {
+      case 'i_am_alive':
+        return beat(session, payload, acknowledge);
+      case 'provisioning_request':
+        return provision(session, payload);
+      default:
+        return fail({
+          code: 'unknown_event',
+          message: `there is no event ${event.slice(0, 64)}`,
+          retryable: false,
+        });
+    }
+  }
+
+  async function shakeHands(payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
+    const hello = handshakeSchema.safeParse(payload);
+    await opening;
+    if (!hello.success) return endConversation('invalid_handshake', describeFaults(hello.error));
+    const { orchestrator_id: id } = hello.data.data;
+    if (session !== undefined && session.connection.orchestratorId !== id)
+      return fail({
+        code: 'identity_mismatch',
+        message: `this connection is ${session.connection.orchestratorId}; ${id} needs one of its own`,
+        retryable: false,
+      });
+    if (context.draining()) {
+      socket.emit('reconnect', { after_ms: Math.round(Math.random() * 1_000) });
+      socket.disconnect(true);
+      return;
+    }
+    clearTimeout(patience);
+    opening = open(hello.data, acknowledge);
+    sessions.expect(id, opening);
+    await opening;
+  }
+
+  async function open({ data }: Handshake, acknowledge: Acknowledge | undefined): Promise<void> {
+    const { name, location, features } = data.metadata ?? {};
+    const opened = await connections.open({
+      orchestratorId: data.orchestrator_id,
+      organizationId: data.organization_id ?? data.orchestrator_id,
+      name: name ?? undefined,
+      location: location ?? undefined,
+      features: features ?? undefined,
+      metadata: data.metadata ?? undefined,
+      epoch: session?.connection.epoch,
+    });
+    if (opened.kind === 'superseded') return leaveTo(opened.owner);
+    const { connection, previous } = opened;
+    const repeated = session !== undefined;
+    session = createSession(opened);
+    if (socket.disconnected) return void (await leave());
+    const entered = sessions.enter(session);
+    if (!entered.accepted) return leaveTo({ epoch: entered.newer.connection.epoch, nodeId });
+    const owner = { epoch: connection.epoch, nodeId };
+    if (!repeated) entered.older?.supersede(owner);
+    // Without a previous owner there may still be one: Redis was away, or has lost it.
+    if (previous === undefined || previous.nodeId !== nodeId)
+      context.announce(connection.orchestratorId, owner);
+    welcome(opened, acknowledge);
+    for (const frame of opened.parked) context.forward(frame, session);
+  }
+
+  function welcome({ connection, introduced }: Opened & { kind: 'opened' }, acknowledge?: Acknowledge): void {
+    const id = connection.orchestratorId;
+    const ack: HandshakeAck = {
+      type: 'handshake_ack',
+      orch_id: id,
+      orchestrator_id: id,
+      epoch: connection.epoch,
+      node_id: nodeId,
+      heartbeat_interval_ms: context.heartbeatIntervalMs,
+      ts: new Date(clock.now()).toISOString(),
+    };
+    log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] Orchestrator ${id} connected`);
+    acknowledge?.(ack);
+    socket.emit('handshake_ack', ack);
+    log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] handshake_ack sent to ${id}`);
+    socket.emit('provision_config', provisioning.present(id, introduced));
+    log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Initial provisioning sent to ${id}`);
+  }
+
+  async function beat(at: Session, payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
+    const parsed = parse(heartbeatSchema, 'i_am_alive', payload);
+    if (parsed === undefined) return;
+    if (beats.size >= context.unacknowledgedBeats)
+      return fail({
+        code: 'too_many_heartbeats',
+        message: `${beats.size} heartbeats wait for their commit already`,
+        retryable: true,
+        retry_after_ms: context.heartbeatIntervalMs,
+      });
+    const { orchestratorId, epoch } = at.connection;
+    const written = heartbeats.beat({ orchestratorId, epoch, healthStatus: parsed.health_status });
+    beats.add(written);
+    const outcome = await written.finally(() => beats.delete(written));
+    switch (outcome.kind) {
+      case 'processed':
+        at.connection.lastSeenMs = outcome.lastSeen.getTime();
+        return acknowledge?.(heartbeatAck('processed', outcome.lastSeen));
+      case 'ignored':
+        return acknowledge?.(heartbeatAck('ignored', new Date(clock.now())));
+      case 'superseded':
+        // The same socket may have been given a newer epoch meanwhile; then the beat after this one counts.
+        if (session?.connection.epoch !== outcome.epoch) leaveTo({ epoch: outcome.epoch, nodeId: 'unknown' });
+        return;
+      case 'unknown':
+        return endConversation(
+          'deregistered',
+          `orchestrator ${orchestratorId} is not part of the fleet any more`,
+        );
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  async function provision(at: Session, payload: unknown): Promise<void> {
+    if (parse(provisioningRequestSchema, 'provisioning_request', payload) === undefined) return;
+    const id = at.connection.orchestratorId;
+    const config = await provisioning.read(id);
+    if (config === undefined)
+      return endConversation('deregistered', `orchestrator ${id} is not part of the fleet any more`);
+    socket.emit('provision_config', config);
+    log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);
+  }
+
+  function createSession({ connection }: Opened & { kind: 'opened' }): Session {
+    const emitted = new Set<string>();
+    const entered: Session = {
+      connection,
+      emit(frame, onAck) {
+        if (emitted.has(frame.message_id)) return;
+        emitted.add(frame.message_id);
+        if (emitted.size > remembered) for (const oldest of emitted.values().take(1)) emitted.delete(oldest);
+        const { type, data, message_id, timestamp } = frame;
+        const body = { type, data, message_id, timestamp };
+        if (!frame.ack) socket.emit(type, body);
+        else
+          socket
+            .timeout(Math.max(1, frame.deadline - clock.now()))
+            .emit(type, body, (error: Error | null, value: unknown) => {
+              if (error === null) onAck(value);
+            });
+      },
+      supersede: leaveTo,
+      end(error) {
+        fail(error);
+        socket.disconnect(true);
+      },
+      sendAway(afterMs) {
+        socket.emit('reconnect', { after_ms: afterMs });
+        socket.disconnect(true);
+      },
+    };
+    return entered;
+  }
+
+  function leaveTo(owner: Owner): void {
+    superseded = true;
+    socket.emit('superseded', { epoch: owner.epoch, by_node: owner.nodeId });
+    socket.disconnect(true);
+  }
+
+  async function leave(): Promise<void> {
+    if (session === undefined) return;
+    const { connection } = session;
+    const id = connection.orchestratorId;
+    sessions.leave(session);
+    if (superseded)
+      return log.debug({ event: 'superseded', orchestrator_id: id }, `An older connection of ${id} ended`);
+    // Behind its last heartbeats, which would otherwise make the row active again.
+    await Promise.allSettled(beats);
+    if (!(await connections.close({ orchestratorId: id, epoch: connection.epoch }))) return;
+    const about = { event: 'disconnect', orchestrator_id: id };
+    log.info(about, `[C-OCS] Orchestrator ${id} disconnected`);
+    log.info(about, `[C-OCS] Cleaned up connection for ${id}`);
+  }
+
+  function parse<T>(schema: z.ZodType<T>, event: string, payload: unknown): T | undefined {
+    const parsed = schema.safeParse(payload ?? undefined);
+    if (parsed.success) return parsed.data;
+    fail({ code: 'invalid_payload', message: `${event}: ${describeFaults(parsed.error)}`, retryable: false });
+    return undefined;
+  }
+
+  function endConversation(code: SocketError['code'], message: string): void {
+    fail({ code, message, retryable: false });
+    socket.disconnect(true);
+  }
+
+  function fail(error: SocketError): void {
+    socket.emit('error', error);
+  }
+}
+
+function heartbeatAck(status: HeartbeatAck['status'], at: Date): HeartbeatAck {
+  return { type: 'i_am_alive_ack', status, ts: at.toISOString() };
+}
+
+function isFunction(value: unknown): value is Acknowledge {
+  return typeof value === 'function';
+}

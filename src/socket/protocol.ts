@@ -1,0 +1,113 @@
+// Owns the wire contract with orchestrators: every event of `/ws`, its payload as schema and type.
+import { z } from 'zod';
+import { healths } from '../database/orchestrator-instances.ts';
+import { identifier } from '../fleet/identifiers.ts';
+import { jsonContainer, storable, text } from '../fleet/json.ts';
+
+const timestamp = z.union([z.string(), z.number()]).optional();
+
+/** `handshake`, from the orchestrator. */
+export const handshakeSchema = z.object({
+  type: z.string().optional(),
+  service: z.string().optional(),
+  data: z.object({
+    orchestrator_id: identifier,
+    organization_id: identifier.nullish(),
+    metadata: storable(
+      z.looseObject({
+        name: text(1, 255).nullish(),
+        location: text(1, 255).nullish(),
+        features: jsonContainer.nullish(),
+      }),
+    ).nullish(),
+  }),
+  timestamp,
+});
+export type Handshake = z.infer<typeof handshakeSchema>;
+
+/** `i_am_alive`, from the orchestrator. */
+export const heartbeatSchema = z
+  .object({ type: z.string().optional(), timestamp, health_status: z.enum(healths).optional() })
+  .default({});
+
+/** `provisioning_request`, from the orchestrator. */
+export const provisioningRequestSchema = z.looseObject({}).default({});
+
+/** The acknowledgement of `handshake`, and the event after it. */
+export interface HandshakeAck {
+  type: 'handshake_ack';
+  orch_id: string;
+  orchestrator_id: string;
+  epoch: number;
+  node_id: string;
+  heartbeat_interval_ms: number;
+  ts: string;
+}
+
+/** The acknowledgement of `i_am_alive`: `processed` says that it is committed. */
+export interface HeartbeatAck {
+  type: 'i_am_alive_ack';
+  status: 'processed' | 'ignored';
+  ts: string;
+}
+
+/** What any `/send` type carries. */
+export interface Delivered {
+  type: string;
+  data: unknown;
+  message_id: string;
+  timestamp: string;
+}
+
+export const socketErrorCodes = [
+  'handshake_timeout',
+  'handshake_required',
+  'invalid_handshake',
+  'invalid_payload',
+  'identity_mismatch',
+  'unknown_event',
+  'too_many_heartbeats',
+  'deregistered',
+  'silent',
+  'unavailable',
+] as const;
+
+export interface SocketError {
+  code: (typeof socketErrorCodes)[number];
+  message: string;
+  /** Whether trying again, on this or a new connection, can help. */
+  retryable: boolean;
+  retry_after_ms?: number;
+}
+
+export interface Superseded {
+  epoch: number;
+  by_node: string;
+}
+
+export interface Reconnect {
+  after_ms: number;
+}
+
+/** Names that `/send` must not use: those that Socket.IO reserves, and the protocol's own. */
+const reservedEvents: ReadonlySet<string> = new Set([
+  'connect',
+  'connect_error',
+  'disconnect',
+  'disconnecting',
+  'handshake_ack',
+  'superseded',
+  'reconnect',
+  'error',
+]);
+
+/** `type` of `/send`. */
+export const sendTypeSchema = z
+  .string()
+  .regex(/^[a-z0-9_.-]{1,64}$/, 'must be 1 to 64 characters of a-z 0-9 _ . -')
+  .refine((type) => !reservedEvents.has(type), { message: 'is reserved by the protocol' });
+
+/** Every fault of a payload in one line for a person. */
+export function describeFaults(error: z.ZodError): string {
+  return error.issues.map((issue) => `${issue.path.join('.') || 'payload'}: ${issue.message}`).join('; ');
+}

@@ -1,0 +1,148 @@
+// Owns Socket.IO: the server on `/ws`, and what its adapter tells the other replicas.
+import type { Server as HttpServer } from 'node:http';
+import { createAdapter } from '@socket.io/redis-adapter';
+import { type DefaultEventsMap, Server } from 'socket.io';
+import type { Emit } from '../fleet/arrivals.ts';
+import type { LiveConnection } from '../fleet/connections.ts';
+import type { Log } from '../log.ts';
+import type { Frame } from '../queue/frame.ts';
+import type { RedisConnections } from '../redis/connection.ts';
+import type { Keys } from '../redis/keys.ts';
+import type { Owner } from '../redis/presence.ts';
+import { type ConversationContext, startConversation } from './conversation.ts';
+import type { SocketError } from './protocol.ts';
+import { createSessions } from './sessions.ts';
+
+/** What one replica tells all others, through the adapter. */
+interface ClusterEvents {
+  /** A connection counts now: whoever holds an older one of this id lets it go. */
+  owner(orchestratorId: string, owner: Owner): void;
+  /** Close a connection, of any epoch up to this one. */
+  close(orchestratorId: string, epoch: number, error: SocketError): void;
+  /** An independence flag has changed. */
+  independence(): void;
+}
+
+export interface Sockets {
+  readonly io: Server;
+  /** Emits a frame if its orchestrator is connected here under its epoch or a newer one. */
+  emit(frame: Frame, onAck: (value: unknown) => void): Promise<boolean>;
+  /** Closes the connection on whichever replica has it. */
+  closeEverywhere(orchestratorId: string, epoch: number, error: SocketError): void;
+  announceIndependence(): void;
+  connections(): LiveConnection[];
+  supersede(connection: LiveConnection, owner: Owner): void;
+  /** Sends every orchestrator away, `perSecond` at a time, and takes no new handshake. */
+  drain(perSecond: number): Promise<void>;
+  readonly size: number;
+  close(): Promise<void>;
+}
+
+const anyEpoch = Number.MAX_SAFE_INTEGER;
+
+export function openSockets(options: {
+  http: HttpServer;
+  redis: RedisConnections;
+  keys: Keys;
+  context: Omit<ConversationContext, 'sessions' | 'announce' | 'forward' | 'draining'>;
+  pingIntervalMs: number;
+  pingTimeoutMs: number;
+  frameLimitBytes: number;
+  /** Told of frames that waited for an orchestrator which has just connected here. */
+  onFrame(frame: Frame, emit?: Emit): void;
+  onIndependence(): void;
+  log: Log;
+}): Sockets {
+  const { redis, keys, log } = options;
+  const sessions = createSessions();
+  let draining = false;
+
+  const io = new Server<DefaultEventsMap, DefaultEventsMap, ClusterEvents>(options.http, {
+    path: '/ws',
+    addTrailingSlash: false,
+    serveClient: false,
+    perMessageDeflate: false,
+    maxHttpBufferSize: options.frameLimitBytes,
+    pingInterval: options.pingIntervalMs,
+    pingTimeout: options.pingTimeoutMs,
+    adapter: createAdapter(redis.unattended('adapter-publish'), redis.unattended('adapter-subscribe'), {
+      key: keys.adapter,
+    }),
+  });
+  io.engine.on('connection_error', (error: { code: number; message: string }) =>
+    log.debug({ source: 'socket' }, `A connection was refused: ${error.message} (${error.code})`),
+  );
+
+  const context: ConversationContext = {
+    ...options.context,
+    sessions,
+    announce: (orchestratorId, owner) => io.serverSideEmit('owner', orchestratorId, owner),
+    forward(frame, session) {
+      options.onFrame(frame, (each, onAck) => {
+        session.emit(each, onAck);
+        return true;
+      });
+    },
+    draining: () => draining,
+  };
+  io.on('connection', (socket) => startConversation(socket, context));
+
+  function onOwner(orchestratorId: string, owner: Owner): void {
+    const session = sessions.get(orchestratorId);
+    if (session !== undefined && session.connection.epoch < owner.epoch) session.supersede(owner);
+  }
+  function onClose(orchestratorId: string, epoch: number, error: SocketError): void {
+    const session = sessions.get(orchestratorId);
+    if (session !== undefined && session.connection.epoch <= epoch) session.end(error);
+  }
+  io.on('owner', onOwner);
+  io.on('close', onClose);
+  io.on('independence', options.onIndependence);
+
+  return {
+    io,
+    async emit(frame, onAck) {
+      await sessions.settled(frame.orchestrator_id);
+      const session = sessions.get(frame.orchestrator_id);
+      if (session === undefined || session.connection.epoch < frame.epoch) return false;
+      session.emit(frame, onAck);
+      return true;
+    },
+    closeEverywhere(orchestratorId, epoch, error) {
+      onClose(orchestratorId, epoch, error);
+      io.serverSideEmit('close', orchestratorId, epoch, error);
+    },
+    announceIndependence: () => void io.serverSideEmit('independence'),
+    connections: () => sessions.all().map((session) => session.connection),
+    supersede: ({ orchestratorId }, owner) => onOwner(orchestratorId, owner),
+    async drain(perSecond) {
+      draining = true;
+      const tickMs = 100;
+      const perTick = Math.max(1, Math.round((perSecond * tickMs) / 1_000));
+      let all = sessions.all();
+      while (all.length > 0) {
+        for (const session of all.slice(0, perTick)) session.sendAway(Math.round(Math.random() * 1_000));
+        all = all.slice(perTick);
+        if (all.length > 0) await new Promise((resolve) => setTimeout(resolve, tickMs));
+      }
+    },
+    get size() {
+      return sessions.size;
+    },
+    async close() {
+      draining = true;
+      await io.close();
+    },
+  };
+}
+
+/** A connection is closed because its orchestrator was removed from the fleet. */
+export function deregistered(orchestratorId: string): [epoch: number, error: SocketError] {
+  const message = `orchestrator ${orchestratorId} was removed from the fleet`;
+  return [anyEpoch, { code: 'deregistered', message, retryable: false }];
+}
+
+/** A connection is closed because nothing was heard on it for too long. */
+export function silent(orchestratorId: string): SocketError {
+  return { code: 'silent', message: `no heartbeat of ${orchestratorId} for too long`, retryable: true };
+}

@@ -1,0 +1,71 @@
+// Owns which orchestrators are connected to this replica: one session an id, the newest epoch.
+import type { LiveConnection } from '../fleet/connections.ts';
+import type { Frame } from '../queue/frame.ts';
+import type { Owner } from '../redis/presence.ts';
+import type { SocketError } from './protocol.ts';
+
+/** A connection whose handshake is committed. */
+export interface Session {
+  readonly connection: LiveConnection;
+  /** Emits a frame, once; `onAck` is told what the orchestrator's acknowledgement returned, if it comes in time. */
+  emit(frame: Frame, onAck: (value: unknown) => void): void;
+  /** Tells the orchestrator that a newer connection took over, and closes. */
+  supersede(owner: Owner): void;
+  /** Tells the orchestrator why, and closes. */
+  end(error: SocketError): void;
+  /** Asks the orchestrator to come back after a while, to whichever replica, and closes. */
+  sendAway(afterMs: number): void;
+}
+
+export interface Sessions {
+  /** Makes this session its id's, unless a newer one is there; returns the one it takes the place of. */
+  enter(
+    session: Session,
+  ): { accepted: true; older: Session | undefined } | { accepted: false; newer: Session };
+  /** Takes out exactly this session. */
+  leave(session: Session): void;
+  get(orchestratorId: string): Session | undefined;
+  /** Resolves when no handshake of this id is on its way to becoming a session. */
+  settled(orchestratorId: string): Promise<void>;
+  /** Keeps `settled` waiting until `opening` is. */
+  expect(orchestratorId: string, opening: Promise<unknown>): void;
+  all(): Session[];
+  readonly size: number;
+}
+
+export function createSessions(): Sessions {
+  const byId = new Map<string, Session>();
+  const opening = new Map<string, Set<Promise<unknown>>>();
+
+  return {
+    enter(session) {
+      const { orchestratorId, epoch } = session.connection;
+      const other = byId.get(orchestratorId);
+      if (other !== undefined && other !== session && other.connection.epoch > epoch)
+        return { accepted: false, newer: other };
+      byId.set(orchestratorId, session);
+      return { accepted: true, older: other === session ? undefined : other };
+    },
+    leave(session) {
+      const { orchestratorId } = session.connection;
+      if (byId.get(orchestratorId) === session) byId.delete(orchestratorId);
+    },
+    get: (orchestratorId) => byId.get(orchestratorId),
+    async settled(orchestratorId) {
+      await Promise.allSettled([...(opening.get(orchestratorId) ?? [])]);
+    },
+    expect(orchestratorId, promise) {
+      const all = opening.get(orchestratorId) ?? new Set();
+      opening.set(orchestratorId, all.add(promise));
+      const done = () => {
+        all.delete(promise);
+        if (all.size === 0 && opening.get(orchestratorId) === all) opening.delete(orchestratorId);
+      };
+      promise.then(done, done);
+    },
+    all: () => [...byId.values()],
+    get size() {
+      return byId.size;
+    },
+  };
+}

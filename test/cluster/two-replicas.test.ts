@@ -1,0 +1,40 @@
+// Two replicas on one Redis and one Postgres are one controller.
+import test from 'ava';
+import { until } from '../support/until.ts';
+import { openWorld } from '../support/world.ts';
+
+test('a message sent through B reaches an orchestrator on A', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
+  const [a, b] = [world.replica(0), world.replica(1)];
+  const orchestrator = await a.connect('org-1');
+
+  const sent = await b.api.post('/api/v1/internal/orchestrators/org-1/send', { type: 'hello', data: { n: 1 } });
+
+  t.is(sent.status, 200);
+  t.is(sent.body.node_id, a.controller.nodeId);
+  const frame = await orchestrator.event('hello');
+  t.is(frame.message_id, sent.body.message_id);
+  t.deepEqual(frame.data, { n: 1 });
+});
+
+test('the newest of two connections wins across replicas', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
+  const [a, b] = [world.replica(0), world.replica(1)];
+  const older = await a.connect('org-1');
+  const newer = await b.connect('org-1');
+
+  t.deepEqual(await older.event('superseded'), { epoch: 2, by_node: b.controller.nodeId });
+  t.is(await older.closed(), 'io server disconnect');
+  await until('the older socket to be forgotten', async () => {
+    const nodes = await a.api.get('/api/v1/internal/nodes');
+    return nodes.body.nodes.every(
+      (node: { node_id: string; connections: number }) =>
+        node.node_id !== a.controller.nodeId || node.connections === 0,
+    );
+  });
+  t.is((await newer.ask('i_am_alive', {})).status, 'processed');
+  const [row] = await world.sql('SELECT status, connection_epoch FROM orchestrator_instances');
+  t.deepEqual(row, { status: 'active', connection_epoch: 2 });
+});

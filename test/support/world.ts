@@ -1,0 +1,165 @@
+// Owns a controller under test: replicas of its own on a database and a Redis prefix of their own.
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MikroORM } from '@mikro-orm/postgresql';
+import { Redis } from 'ioredis';
+import type { Clock } from '../../src/clock.ts';
+import { type Controller, startController } from '../../src/controller.ts';
+import { loadSettings, type Settings } from '../../src/settings.ts';
+import { type Api, createApi } from './api.ts';
+import { connectOrchestrator, type TestOrchestrator } from './orchestrator.ts';
+import { templateName } from './template.ts';
+
+/** A clock that stands at the time it was made, plus what it was advanced by. */
+export interface TestClock extends Clock {
+  advance(ms: number): void;
+}
+
+export interface Replica {
+  readonly controller: Controller;
+  readonly api: Api;
+  /** A Socket.IO client on this replica, without a handshake. */
+  open(options?: { transports?: ('websocket' | 'polling')[] }): Promise<TestOrchestrator>;
+  /** A Socket.IO client on this replica whose handshake is acknowledged. */
+  connect(orchestratorId: string, hello?: Record<string, unknown>): Promise<TestOrchestrator>;
+}
+
+export interface World {
+  readonly replicas: Replica[];
+  /** The first replica. */
+  readonly api: Api;
+  readonly clock: TestClock;
+  readonly settings: Settings;
+  /** The folder of the environment files. */
+  readonly folder: string;
+  readonly redis: Redis;
+  /** Runs one statement on the world's own database. */
+  sql(statement: string, parameters?: unknown[]): Promise<Record<string, unknown>[]>;
+  replica(at: number): Replica;
+  /** One replica more. */
+  grow(): Promise<Replica>;
+  close(): Promise<void>;
+}
+
+export interface WorldOptions {
+  replicas?: number;
+  /** Replaces settings, a section at a time: `{ socket: { handshakeTimeoutMs: 50 } }`. */
+  settings?: { [Section in keyof Settings]?: Partial<Settings[Section]> };
+}
+
+function required(name: string): string {
+  const value = process.env[name];
+  if (value === undefined) throw new Error(`${name} is not set: run the tests with npm test`);
+  return value;
+}
+
+/** Opens a world. Its database is a copy of the migrated one that `npm test` prepared. */
+export async function openWorld(options: WorldOptions = {}): Promise<World> {
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  const baseUrl = required('TEST_DATABASE_URL');
+  const redisUrl = required('TEST_REDIS_URL');
+  const base = await openPool(baseUrl);
+  await base.execute(`CREATE DATABASE ${name} TEMPLATE ${templateName}`);
+  const url = new URL(baseUrl);
+  url.pathname = `/${name}`;
+  const database = await openPool(url.href);
+  const redis = new Redis(redisUrl);
+  const folder = await mkdtemp(join(tmpdir(), 'moolai-controller-world-'));
+  const clock = createClock();
+  const settings = withChanges(
+    loadSettings({
+      env: {
+        NODE_ENV: 'test',
+        DATABASE_URL: url.href,
+        REDIS_URL: redisUrl,
+        REDIS_PREFIX: name,
+        INDEPENDENCE_FOLDER: folder,
+        ...(process.env['LOG_LEVEL'] === undefined ? {} : { LOG_LEVEL: process.env['LOG_LEVEL'] }),
+      },
+    }),
+    options.settings ?? {},
+  );
+
+  const replicas: Replica[] = [];
+  const orchestrators: TestOrchestrator[] = [];
+  async function grow(): Promise<Replica> {
+    const controller = await startController(settings, { clock });
+    const open: Replica['open'] = async (how) => {
+      const orchestrator = await connectOrchestrator(controller.url, how);
+      orchestrators.push(orchestrator);
+      return orchestrator;
+    };
+    const replica: Replica = {
+      controller,
+      api: createApi(controller.url),
+      open,
+      async connect(orchestratorId, hello) {
+        const orchestrator = await open();
+        await orchestrator.handshake(orchestratorId, hello);
+        return orchestrator;
+      },
+    };
+    replicas.push(replica);
+    return replica;
+  }
+  for (let count = 0; count < (options.replicas ?? 1); count += 1) await grow();
+
+  const replica = (at: number): Replica => {
+    const found = replicas[at];
+    if (found === undefined) throw new RangeError(`there is no replica ${at}`);
+    return found;
+  };
+
+  return {
+    replicas,
+    api: replica(0).api,
+    clock,
+    settings,
+    folder,
+    redis,
+    sql: (statement, parameters) => database.execute(statement, parameters),
+    replica,
+    grow,
+    async close() {
+      for (const orchestrator of orchestrators) orchestrator.close();
+      await Promise.all(replicas.map((each) => each.controller.stop()));
+      await database.close();
+      await base.execute(`DROP DATABASE ${name} WITH (FORCE)`);
+      await base.close();
+      const left = await redis.keys(`{${name}}*`);
+      if (left.length > 0) await redis.del(left);
+      redis.disconnect();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function createClock(): TestClock {
+  let ahead = 0;
+  return {
+    now: () => Date.now() + ahead,
+    advance(ms) {
+      ahead += ms;
+    },
+  };
+}
+
+async function openPool(url: string) {
+  const orm = await MikroORM.init({ clientUrl: url, entities: [], discovery: { warnWhenNoEntities: false } });
+  const pool = await orm.driver.getConnection().getNativeClient();
+  return {
+    execute: async (statement: string, parameters: unknown[] = []): Promise<Record<string, unknown>[]> =>
+      (await pool.query<Record<string, unknown>>(statement, parameters)).rows,
+    close: () => orm.close(true),
+  };
+}
+
+function withChanges(settings: Settings, changes: NonNullable<WorldOptions['settings']>): Settings {
+  const sections = Object.entries(settings).map(([section, values]) => [
+    section,
+    { ...values, ...Object.entries(changes).find(([name]) => name === section)?.[1] },
+  ]);
+  return { ...settings, ...Object.fromEntries(sections) };
+}
