@@ -1,7 +1,8 @@
 // Owns the composition: what a controller is made of, in which order it starts, and in which it stops.
 import { createServer } from 'node:http';
 import { type Clock, systemClock } from './clock.ts';
-import { openDatabase } from './database/database.ts';
+import { type Database, openDatabase } from './database/database.ts';
+import { isPassingFailure } from './database/failures.ts';
 import { createArrivals } from './fleet/arrivals.ts';
 import { createConnections } from './fleet/connections.ts';
 import { createDelivery } from './fleet/delivery.ts';
@@ -18,7 +19,7 @@ import { createReadiness } from './fleet/readiness.ts';
 import { createRegistrations } from './fleet/registrations.ts';
 import { createSweep } from './fleet/sweep.ts';
 import { createApp } from './http/app.ts';
-import { type Listen, listen } from './http/listen.ts';
+import { type Listen, listen } from './listen.ts';
 import { createLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { openOutbox } from './queue/outbox.ts';
@@ -45,7 +46,7 @@ export interface Controller {
 /**
  * Starts one replica. A store that is down does not keep it from starting: it is not ready until they answer.
  * @param options.listen how connections come in; by default a TCP port
- * @throws when the port cannot be had
+ * @throws with a message for a person when the port cannot be had or the database has no tables
  */
 export async function startController(
   settings: Settings,
@@ -236,6 +237,7 @@ export async function startController(
   }
 
   try {
+    await requireSchema(database);
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
     await lease.start();
     outbox.consume(arrivals.handle);
@@ -246,4 +248,13 @@ export async function startController(
     await closing.disposeAsync();
     throw error;
   }
+}
+
+/** A Postgres that is away keeps nothing from starting; one without tables never becomes right by itself. */
+async function requireSchema(database: Database): Promise<void> {
+  const present = await database.hasSchema().catch((error: unknown) => {
+    if (isPassingFailure(error)) return true;
+    throw error;
+  });
+  if (!present) throw new Error('The database has no tables yet: run npm run migrate with this DATABASE_URL');
 }

@@ -25,6 +25,10 @@ try {
       });
     });
 } catch (error) {
-  console.error(error instanceof SettingsError ? `The settings cannot be used:\n${error.message}` : error);
+  if (error instanceof SettingsError) console.error(`The settings cannot be used:\n${error.message}`);
+  else
+    console.error(
+      `The controller could not start: ${error instanceof Error ? error.message : String(error)}`,
+    );
   process.exit(1);
 }

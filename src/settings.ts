@@ -97,7 +97,7 @@ export function loadSettings(options: { env?: NodeJS.ProcessEnv } = {}): Setting
   const env = options.env ?? process.env;
   const load = new EnvironmentLoad({
     configDir: resolve(projectFolder, 'config'),
-    nodeEnv: [env['NODE_ENV'] ?? 'development'],
+    nodeEnv: [env.NODE_ENV ?? 'development'],
     skipConfigSources: true,
   });
   let raw: unknown;

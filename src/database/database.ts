@@ -20,6 +20,8 @@ export interface Database {
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
   /** Resolves when Postgres answers. */
   ping(): Promise<void>;
+  /** Whether the tables are there: migrations are a step of their own. */
+  hasSchema(): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -76,6 +78,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
     async ping() {
       await query('SELECT 1');
+    },
+    async hasSchema() {
+      const [row] = await query("SELECT to_regclass('orchestrator_messages') IS NOT NULL AS present");
+      return row?.present === true;
     },
     close: () => orm.close(true),
   };

@@ -1,7 +1,7 @@
 // The command `npm run migrate`: migrates what DATABASE_URL names.
 import { migrate } from './migrate.ts';
 
-const url = process.env['DATABASE_URL'];
+const url = process.env.DATABASE_URL;
 if (url === undefined || url === '') {
   console.error(
     'DATABASE_URL is not set: say which database to migrate, for example postgres://user:password@host/moolai',

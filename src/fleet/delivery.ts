@@ -1,13 +1,14 @@
 // Owns `/send`: a message goes to the replica that owns the socket, is followed there, and never arrives late.
 import { createBatcher } from '../batcher.ts';
 import type { Clock } from '../clock.ts';
+import { within } from '../deadline.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Outbox } from '../queue/outbox.ts';
 import type { Outcome } from '../queue/outcomes.ts';
 import type { Owner, Presence } from '../redis/presence.ts';
-import { asFleetError, deliveryTimeout, type FleetError, notConnected } from './errors.ts';
+import { asFleetError, deliveryTimeout, notConnected } from './errors.ts';
 import { newMessageId } from './identifiers.ts';
 
 export interface SendRequest {
@@ -151,6 +152,21 @@ export function createDelivery(dependencies: {
     }
   }
 
+  async function dispatch(send: InFlight): Promise<Sent> {
+    const { message_id: messageId, orchestrator_id: orchestratorId, ack } = send.frame;
+    const routed = await routes.add(messageId, send);
+    if (routed.kind === 'not_connected') throw notConnected(orchestratorId);
+    if (routed.kind === 'failed') throw routed.error;
+    if (send.outcome === undefined) {
+      metrics.sends.inc({ outcome: 'queued' });
+      return { kind: 'queued', messageId };
+    }
+    const outcome = await send.outcome.promise;
+    metrics.sends.inc({ outcome: outcome.kind });
+    const sent = { kind: 'emitted', messageId, nodeId: outcome.node_id } as const;
+    return ack ? { ...sent, ack: outcome.ack ?? null } : sent;
+  }
+
   return {
     async send(request) {
       const { orchestratorId, timeoutMs } = request;
@@ -170,34 +186,15 @@ export function createDelivery(dependencies: {
         routedAt: 0,
         outcome: request.wait ? Promise.withResolvers<Outcome>() : undefined,
       };
-      const messageId = send.frame.message_id;
-      const late = deadline(
-        deliveryTimeout(orchestratorId, timeoutMs, request.ack ? 'acknowledged' : 'delivered'),
-        timeoutMs,
-      );
       follow(send);
       try {
-        const routed = await Promise.race([routes.add(messageId, send), late.expired]);
-        if (routed.kind === 'not_connected') throw notConnected(orchestratorId);
-        if (routed.kind === 'failed') throw routed.error;
-        if (send.outcome === undefined) {
-          metrics.sends.inc({ outcome: 'queued' });
-          return { kind: 'queued', messageId };
-        }
-        const outcome = await Promise.race([send.outcome.promise, late.expired]);
-        log.info(
-          { event: 'message_sent', orchestrator_id: orchestratorId, message_id: messageId },
-          `Sent message to orchestrator ${orchestratorId} (type: ${request.type})`,
+        return await within(timeoutMs, dispatch(send), () =>
+          deliveryTimeout(orchestratorId, timeoutMs, request.ack ? 'acknowledged' : 'delivered'),
         );
-        metrics.sends.inc({ outcome: outcome.kind });
-        const sent = { kind: 'emitted', messageId, nodeId: outcome.node_id } as const;
-        return request.ack ? { ...sent, ack: outcome.ack ?? null } : sent;
       } catch (error) {
         forget(send);
         metrics.sends.inc({ outcome: asFleetError(error)?.code ?? 'failed' });
         throw error;
-      } finally {
-        late.clear();
       }
     },
 
@@ -211,30 +208,18 @@ export function createDelivery(dependencies: {
     settle(outcome) {
       const send = inFlight.get(outcome.message_id);
       if (send === undefined) return;
-      if (send.frame.ack && outcome.kind !== 'acknowledged') return;
+      const { ack, message_id, orchestrator_id, type } = send.frame;
+      if (ack && outcome.kind !== 'acknowledged') return;
       forget(send);
-      if (send.outcome !== undefined) send.outcome.resolve(outcome);
-      else
-        log.info(
-          {
-            event: 'message_sent',
-            orchestrator_id: send.frame.orchestrator_id,
-            message_id: outcome.message_id,
-          },
-          `Sent message to orchestrator ${send.frame.orchestrator_id} (type: ${send.frame.type})`,
-        );
+      log.info(
+        { event: 'message_sent', orchestrator_id, message_id },
+        `Sent message to orchestrator ${orchestrator_id} (type: ${type})`,
+      );
+      send.outcome?.resolve(outcome);
     },
 
     stop() {
       clearInterval(watching);
     },
   };
-}
-
-function deadline(error: FleetError, ms: number): { expired: Promise<never>; clear(): void } {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(error), ms);
-  // Whoever races with it hears of it; alone it must not end the process.
-  promise.catch(() => undefined);
-  return { expired: promise, clear: () => clearTimeout(timer) };
 }

@@ -45,7 +45,7 @@ export function createHeartbeats(dependencies: {
         epoch: connected.epoch,
         nodeId: connected.nodeId,
         features: newer.features ?? older.features,
-        at: older.at > newer.at ? older.at : newer.at,
+        at: new Date(Math.max(older.at.getTime(), newer.at.getTime())),
       };
     },
     onRetry: (error, entries, retryMs) =>

@@ -1,5 +1,6 @@
 // Owns the answer to whether this replica can do its work, and which of its stores answer.
 import type { Database } from '../database/database.ts';
+import { within } from '../deadline.ts';
 import type { RedisConnections } from '../redis/connection.ts';
 import type { Lease } from '../redis/lease.ts';
 
@@ -34,13 +35,13 @@ export function createReadiness(dependencies: {
   let draining = false;
 
   async function probe(ask: () => Promise<unknown>): Promise<StoreState> {
-    const { promise, resolve } = Promise.withResolvers<StoreState>();
-    const timer = setTimeout(() => resolve('down'), probeMs);
-    ask().then(
-      () => resolve('up'),
-      () => resolve('down'),
-    );
-    return promise.finally(() => clearTimeout(timer));
+    try {
+      await within(probeMs, ask(), () => new Error(`no answer within ${probeMs} ms`));
+      return 'up';
+    } catch {
+      // Why a store is down is in the log of the call that met it; here only that it is.
+      return 'down';
+    }
   }
 
   async function stores(): Promise<Stores> {

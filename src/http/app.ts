@@ -19,6 +19,7 @@ import type { Presence } from '../redis/presence.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
 import { statusRoutes } from './controller/status.ts';
+import { renderDocs } from './docs.ts';
 import { answerErrors } from './errors.ts';
 import { clusterRoutes } from './internal/cluster.ts';
 import { messageRoutes } from './internal/messages.ts';
@@ -26,7 +27,7 @@ import { internalOrchestratorRoutes } from './internal/orchestrators.ts';
 import { measureRequests } from './measure.ts';
 import { describeApi } from './openapi.ts';
 import { processRoutes } from './process.ts';
-import { mount } from './route.ts';
+import { mount, type Route } from './route.ts';
 
 export interface AppDependencies {
   organizations: Organizations;
@@ -64,7 +65,11 @@ export function createApp(dependencies: AppDependencies): Koa {
     { prefix: '/api/v1/controller', tag: 'controller', routes: controller },
     { prefix: '/api/v1/internal', tag: 'internal', routes: internal },
   ];
-  const process = processRoutes({ ...dependencies, describeApi: () => describeApi(api) });
+  const process: Route[] = processRoutes({
+    ...dependencies,
+    describeApi: () => describeApi(api),
+    renderDocs: () => renderDocs([...api, { prefix: '', tag: 'process', routes: process }]),
+  });
 
   const router = new Router();
   mount(router, '/api/v1/controller', 'data', controller, dependencies);

@@ -8,7 +8,7 @@ export function measureRequests(metrics: Metrics): Middleware {
     try {
       await next();
     } finally {
-      const route: unknown = ctx['_matchedRoute'];
+      const route: unknown = ctx._matchedRoute;
       stop({
         method: ctx.method,
         route: typeof route === 'string' ? route : 'none',

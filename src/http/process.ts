@@ -12,6 +12,7 @@ export function processRoutes(controller: {
   startedAt: string;
   clock: Clock;
   describeApi(): Record<string, unknown>;
+  renderDocs(): string;
 }): Route[] {
   const { readiness, metrics, nodeId, startedAt, clock } = controller;
   return [
@@ -69,6 +70,14 @@ export function processRoutes(controller: {
       summary: 'This API as OpenAPI 3.1',
       async answer() {
         return { body: controller.describeApi() };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/docs',
+      summary: 'This API as a page',
+      async answer() {
+        return { body: controller.renderDocs(), type: 'html' };
       },
     }),
   ];

@@ -106,7 +106,7 @@ export function mount(
       [
         ...stack,
         async (ctx) => {
-          const reply = await each.respond({ params: ctx['params'], query: ctx.query, body: bodyOf(ctx) });
+          const reply = await each.respond({ params: ctx.params, query: ctx.query, body: bodyOf(ctx) });
           ctx.status = reply.status ?? 200;
           if (reply.type !== undefined) ctx.type = reply.type;
           ctx.body = wrap(envelope, reply, options.clock);

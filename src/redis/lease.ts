@@ -125,13 +125,13 @@ export function createLease(options: {
       const hashes = await Promise.all(live.map((id) => redis.hgetall(keys.node(id))));
       return live.flatMap((id, at) => {
         const hash = hashes[at];
-        if (hash?.['started_at'] === undefined) return [];
+        if (hash?.started_at === undefined) return [];
         return [
           {
             node_id: id,
-            started_at: hash['started_at'],
-            connections: id === nodeId ? options.connections() : Number(hash['connections']),
-            draining: hash['draining'] === '1',
+            started_at: hash.started_at,
+            connections: id === nodeId ? options.connections() : Number(hash.connections),
+            draining: hash.draining === '1',
           },
         ];
       });

@@ -8,6 +8,7 @@ import type { Provisioning } from '../fleet/provisioning.ts';
 import type { Log } from '../log.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Owner } from '../redis/presence.ts';
+import { createEmission } from './emission.ts';
 import {
   describeFaults,
   type Handshake,
@@ -16,7 +17,9 @@ import {
   handshakeSchema,
   heartbeatSchema,
   provisioningRequestSchema,
+  type Reconnect,
   type SocketError,
+  type Superseded,
 } from './protocol.ts';
 import type { Session, Sessions } from './sessions.ts';
 
@@ -35,19 +38,19 @@ export interface ConversationContext {
   /** Handles a frame that waited for the orchestrator of this new session. */
   forward(frame: Frame, session: Session): void;
   draining(): boolean;
+  /** Keeps the stop of this replica waiting until a connection that ended is written. */
+  departing(written: Promise<void>): void;
   log: Log;
 }
 
 type Acknowledge = (answer: unknown) => void;
-
-/** How many message ids a session remembers, to emit a frame that reached it by two ways once. */
-const remembered = 256;
 
 export function startConversation(socket: Socket, context: ConversationContext): void {
   const { connections, heartbeats, provisioning, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
   let opening: Promise<void> | undefined;
   let superseded = false;
+  const emit = createEmission(socket, clock);
   const beats = new Set<Promise<unknown>>();
 
   log.info({ event: 'connection' }, '[C-OCS] WebSocket connection accepted');
@@ -79,13 +82,14 @@ export function startConversation(socket: Socket, context: ConversationContext):
   });
   socket.on('disconnect', () => {
     clearTimeout(patience);
-    leave().catch((error: unknown) => {
+    const written = leave().catch((error: unknown) => {
       const id = session?.connection.orchestratorId;
       log.error(
         { event: 'disconnect', orchestrator_id: id, error },
         `The disconnect of ${id} could not be written`,
       );
     });
+    context.departing(written);
   });
 
   async function answer(
@@ -128,9 +132,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
         retryable: false,
       });
     if (context.draining()) {
-      socket.emit('reconnect', { after_ms: Math.round(Math.random() * 1_000) });
-      socket.disconnect(true);
-      return;
+      return sendAway(Math.round(Math.random() * 1_000));
     }
     clearTimeout(patience);
     opening = open(hello.data, acknowledge);
@@ -206,7 +208,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
         return acknowledge?.(heartbeatAck('ignored', new Date(clock.now())));
       case 'superseded':
         // The same socket may have been given a newer epoch meanwhile; then the beat after this one counts.
-        if (session?.connection.epoch !== outcome.epoch) leaveTo({ epoch: outcome.epoch, nodeId: 'unknown' });
+        if (session?.connection.epoch !== outcome.epoch) leaveTo(outcome);
         return;
       case 'unknown':
         return endConversation(
@@ -229,39 +231,28 @@ export function startConversation(socket: Socket, context: ConversationContext):
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {
-    const emitted = new Set<string>();
-    const entered: Session = {
+    return {
       connection,
-      emit(frame, onAck) {
-        if (emitted.has(frame.message_id)) return;
-        emitted.add(frame.message_id);
-        if (emitted.size > remembered) for (const oldest of emitted.values().take(1)) emitted.delete(oldest);
-        const { type, data, message_id, timestamp } = frame;
-        const body = { type, data, message_id, timestamp };
-        if (!frame.ack) socket.emit(type, body);
-        else
-          socket
-            .timeout(Math.max(1, frame.deadline - clock.now()))
-            .emit(type, body, (error: Error | null, value: unknown) => {
-              if (error === null) onAck(value);
-            });
-      },
+      emit,
       supersede: leaveTo,
       end(error) {
         fail(error);
         socket.disconnect(true);
       },
-      sendAway(afterMs) {
-        socket.emit('reconnect', { after_ms: afterMs });
-        socket.disconnect(true);
-      },
+      sendAway,
     };
-    return entered;
   }
 
   function leaveTo(owner: Owner): void {
     superseded = true;
-    socket.emit('superseded', { epoch: owner.epoch, by_node: owner.nodeId });
+    const notice: Superseded = { epoch: owner.epoch, by_node: owner.nodeId };
+    socket.emit('superseded', notice);
+    socket.disconnect(true);
+  }
+
+  function sendAway(afterMs: number): void {
+    const notice: Reconnect = { after_ms: afterMs };
+    socket.emit('reconnect', notice);
     socket.disconnect(true);
   }
 

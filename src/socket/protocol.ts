@@ -89,24 +89,6 @@ export interface Reconnect {
   after_ms: number;
 }
 
-/** Names that `/send` must not use: those that Socket.IO reserves, and the protocol's own. */
-const reservedEvents: ReadonlySet<string> = new Set([
-  'connect',
-  'connect_error',
-  'disconnect',
-  'disconnecting',
-  'handshake_ack',
-  'superseded',
-  'reconnect',
-  'error',
-]);
-
-/** `type` of `/send`. */
-export const sendTypeSchema = z
-  .string()
-  .regex(/^[a-z0-9_.-]{1,64}$/, 'must be 1 to 64 characters of a-z 0-9 _ . -')
-  .refine((type) => !reservedEvents.has(type), { message: 'is reserved by the protocol' });
-
 /** Every fault of a payload in one line for a person. */
 export function describeFaults(error: z.ZodError): string {
   return error.issues.map((issue) => `${issue.path.join('.') || 'payload'}: ${issue.message}`).join('; ');

@@ -35,6 +35,7 @@ export interface Sockets {
   /** Sends every orchestrator away, `perSecond` at a time, and takes no new handshake. */
   drain(perSecond: number): Promise<void>;
   readonly size: number;
+  /** Closes every connection; resolves when all their ends are written. */
   close(): Promise<void>;
 }
 
@@ -44,7 +45,7 @@ export function openSockets(options: {
   http: HttpServer;
   redis: RedisConnections;
   keys: Keys;
-  context: Omit<ConversationContext, 'sessions' | 'announce' | 'forward' | 'draining'>;
+  context: Omit<ConversationContext, 'sessions' | 'announce' | 'forward' | 'draining' | 'departing'>;
   pingIntervalMs: number;
   pingTimeoutMs: number;
   frameLimitBytes: number;
@@ -55,6 +56,7 @@ export function openSockets(options: {
 }): Sockets {
   const { redis, keys, log } = options;
   const sessions = createSessions();
+  const departures = new Set<Promise<void>>();
   let draining = false;
 
   const io = new Server<DefaultEventsMap, DefaultEventsMap, ClusterEvents>(options.http, {
@@ -84,6 +86,10 @@ export function openSockets(options: {
       });
     },
     draining: () => draining,
+    departing(written) {
+      departures.add(written);
+      void written.finally(() => departures.delete(written));
+    },
   };
   io.on('connection', (socket) => startConversation(socket, context));
 
@@ -132,6 +138,7 @@ export function openSockets(options: {
     async close() {
       draining = true;
       await io.close();
+      await Promise.all(departures);
     },
   };
 }

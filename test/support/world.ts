@@ -76,7 +76,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
         REDIS_URL: redisUrl,
         REDIS_PREFIX: name,
         INDEPENDENCE_FOLDER: folder,
-        ...(process.env['LOG_LEVEL'] === undefined ? {} : { LOG_LEVEL: process.env['LOG_LEVEL'] }),
+        ...(process.env.LOG_LEVEL === undefined ? {} : { LOG_LEVEL: process.env.LOG_LEVEL }),
       },
     }),
     options.settings ?? {},

@@ -34,5 +34,5 @@ const statement = `
 
 export async function countRows(query: Query): Promise<RowCounts> {
   const [row] = await query(statement);
-  return schema.parse(JSON.parse(String(row?.['counts'])));
+  return schema.parse(JSON.parse(String(row?.counts)));
 }

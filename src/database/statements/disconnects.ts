@@ -48,7 +48,7 @@ export async function writeDisconnects(
     const epochs = connections.map((connection) => connection.epoch);
     const gone = await query(inactivateInstances, [ids, epochs, silentBefore ?? null]);
     if (gone.length > 0)
-      await query(inactivateOrganizations, [[...new Set(gone.map((row) => row['organization_id']))]]);
+      await query(inactivateOrganizations, [[...new Set(gone.map((row) => row.organization_id))]]);
     return gone.map(asConnection);
   });
 }
@@ -86,9 +86,9 @@ export async function markUnhealthy(query: Query, silentBefore: Date): Promise<s
      RETURNING i.orchestrator_id`,
     [silentBefore],
   );
-  return rows.map((row) => String(row['orchestrator_id']));
+  return rows.map((row) => String(row.orchestrator_id));
 }
 
 function asConnection(row: Record<string, unknown>): Connection {
-  return { orchestratorId: String(row['orchestrator_id']), epoch: Number(row['connection_epoch']) };
+  return { orchestratorId: String(row.orchestrator_id), epoch: Number(row.connection_epoch) };
 }

@@ -110,19 +110,19 @@ export async function writeHandshakes(
     await query(insertInstances, parameters);
     return [written, await query(updateInstances, parameters)] as const;
   });
-  const settings = new Map(organizations.map((row) => [row['organization_id'], row['settings']]));
-  const byId = new Map(instances.map((row) => [row['orchestrator_id'], row]));
+  const settings = new Map(organizations.map((row) => [row.organization_id, row.settings]));
+  const byId = new Map(instances.map((row) => [row.orchestrator_id, row]));
   return hellos.map((hello) => {
     const row = byId.get(hello.orchestratorId);
     if (row === undefined) throw new Error(`the handshake of ${hello.orchestratorId} wrote no row`);
     return {
-      epoch: Number(row['connection_epoch']),
-      organizationId: String(row['organization_id']),
-      name: String(row['name']),
-      location: String(row['location']),
-      features: row['features'],
-      metadata: row['metadata'],
-      settings: settings.get(row['organization_id']) ?? {},
+      epoch: Number(row.connection_epoch),
+      organizationId: String(row.organization_id),
+      name: String(row.name),
+      location: String(row.location),
+      features: row.features,
+      metadata: row.metadata,
+      settings: settings.get(row.organization_id) ?? {},
     };
   });
 }

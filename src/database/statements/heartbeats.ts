@@ -19,7 +19,7 @@ export type BeatOutcome =
   /** The orchestrator is independent: nothing was written. */
   | { kind: 'ignored' }
   /** A newer connection holds this id: nothing was written. */
-  | { kind: 'superseded'; epoch: number }
+  | { kind: 'superseded'; epoch: number; nodeId: string }
   | { kind: 'unknown' };
 
 /**
@@ -37,7 +37,7 @@ const beatStatement = `
       SELECT i.organization_id FROM orchestrator_instances i JOIN beat USING (orchestrator_id) WHERE NOT i.is_independent)
     ORDER BY o.organization_id FOR NO KEY UPDATE OF o
   ), known AS MATERIALIZED (
-    SELECT i.orchestrator_id, i.is_independent, i.connection_epoch
+    SELECT i.orchestrator_id, i.is_independent, i.connection_epoch, i.node_id
     FROM orchestrator_instances i JOIN beat USING (orchestrator_id)
     WHERE (SELECT count(*) FROM tenant) >= 0
     ORDER BY i.orchestrator_id FOR NO KEY UPDATE OF i
@@ -55,7 +55,7 @@ const beatStatement = `
     FROM (SELECT organization_id, max(last_seen) AS last_seen FROM written GROUP BY organization_id) w
     WHERE o.organization_id = w.organization_id
   )
-  SELECT k.orchestrator_id, k.is_independent, k.connection_epoch, w.last_seen_ms
+  SELECT k.orchestrator_id, k.is_independent, k.connection_epoch, k.node_id, w.last_seen_ms
   FROM known k LEFT JOIN written w USING (orchestrator_id)`;
 
 /** Writes a batch that names no orchestrator twice; the outcomes come in its order. */
@@ -68,13 +68,13 @@ export async function writeBeats(query: Query, beats: readonly Beat[]): Promise<
     beats.map((beat) => beat.at),
     beats.map((beat) => (beat.features === undefined ? null : JSON.stringify(beat.features))),
   ]);
-  const byId = new Map(rows.map((row) => [row['orchestrator_id'], row]));
+  const byId = new Map(rows.map((row) => [row.orchestrator_id, row]));
   return beats.map((beat) => {
     const row = byId.get(beat.orchestratorId);
     if (row === undefined) return { kind: 'unknown' };
-    if (row['last_seen_ms'] !== null)
-      return { kind: 'processed', lastSeen: new Date(Math.round(Number(row['last_seen_ms']))) };
-    if (row['is_independent'] === true) return { kind: 'ignored' };
-    return { kind: 'superseded', epoch: Number(row['connection_epoch']) };
+    if (row.last_seen_ms !== null)
+      return { kind: 'processed', lastSeen: new Date(Math.round(Number(row.last_seen_ms))) };
+    if (row.is_independent === true) return { kind: 'ignored' };
+    return { kind: 'superseded', epoch: Number(row.connection_epoch), nodeId: String(row.node_id ?? 'none') };
   });
 }

@@ -77,9 +77,9 @@ export function writeRegistration(database: Database, registration: Registration
       ],
     );
     return {
-      organizationName: String(organization?.['name']),
-      status: String(instance?.['status']),
-      isIndependent: instance?.['is_independent'] === true,
+      organizationName: String(organization?.name),
+      status: String(instance?.status),
+      isIndependent: instance?.is_independent === true,
       created: inserted.length > 0,
     };
   });
@@ -126,9 +126,9 @@ export async function readIndependence(database: Database): Promise<Independence
 
 function asIndependence(row: Record<string, unknown>): Independence {
   return {
-    orchestratorId: String(row['orchestrator_id']),
-    isIndependent: row['is_independent'] === true,
-    privacyMode: row['privacy_mode'] === true,
+    orchestratorId: String(row.orchestrator_id),
+    isIndependent: row.is_independent === true,
+    privacyMode: row.privacy_mode === true,
   };
 }
 
@@ -163,14 +163,14 @@ export function writeRemoval(database: Database, orchestratorId: string): Promis
       `DELETE FROM organizations o WHERE organization_id = $1
        AND NOT EXISTS (SELECT FROM orchestrator_instances i WHERE i.organization_id = o.organization_id)
        RETURNING 1`,
-      [organization['organization_id']],
+      [organization.organization_id],
     );
     if (organizations.length === 0)
       await query(
         `UPDATE organizations o SET status = 'inactive' WHERE organization_id = $1 AND status = 'active'
          AND NOT EXISTS (SELECT FROM orchestrator_instances i
                          WHERE i.organization_id = o.organization_id AND i.status = 'active')`,
-        [organization['organization_id']],
+        [organization.organization_id],
       );
     return { messages: messages.length, instances: 1, organizations: organizations.length };
   });

@@ -1,14 +1,15 @@
 // Owns the administration's routes on orchestrators: register, heartbeat, independence, deregister, send.
 import { z } from 'zod';
 import { healths } from '../../database/orchestrator-instances.ts';
+import { within } from '../../deadline.ts';
 import type { Delivery } from '../../fleet/delivery.ts';
-import { notFound } from '../../fleet/errors.ts';
+import { notFound, unavailable } from '../../fleet/errors.ts';
 import type { Heartbeats } from '../../fleet/heartbeats.ts';
 import { identifier } from '../../fleet/identifiers.ts';
 import type { Independences } from '../../fleet/independence.ts';
 import { json, jsonContainer, jsonObject, text } from '../../fleet/json.ts';
 import type { Registrations } from '../../fleet/registrations.ts';
-import { sendTypeSchema } from '../../socket/protocol.ts';
+import { sendType } from '../../fleet/send-type.ts';
 import { idParams } from '../parameters.ts';
 import { shownStatus } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
@@ -34,10 +35,12 @@ const heartbeat = z.object({
   features: jsonContainer.nullish(),
 });
 
+const heartbeatWithinMs = 1_500;
+
 const independence = z.object({ is_independent: z.boolean(), privacy_mode: z.boolean().nullish() });
 
 const send = z.object({
-  type: sendTypeSchema,
+  type: sendType,
   data: json.optional(),
   wait: z.boolean().default(true),
   ack: z.boolean().default(false),
@@ -92,11 +95,15 @@ export function internalOrchestratorRoutes(fleet: {
       body: heartbeat,
       async answer({ body }) {
         const orchestratorId = body.orchestrator_id;
-        const outcome = await heartbeats.beat({
+        const beat = heartbeats.beat({
           orchestratorId,
           healthStatus: body.health_status ?? undefined,
           features: body.features ?? undefined,
         });
+        // On a socket a heartbeat waits for Postgres; a caller over HTTP is told, and the beat is written later.
+        const outcome = await within(heartbeatWithinMs, beat, () =>
+          unavailable('database', new Error(`no commit within ${heartbeatWithinMs} ms`)),
+        );
         if (outcome.kind === 'unknown') throw notFound('Orchestrator', orchestratorId);
         const status = outcome.kind === 'ignored' ? 'independent' : 'active';
         return {
