@@ -1,0 +1,197 @@
+// Owns the command `npm run orchestrator`: flags to a reference orchestrator, or to a simulated fleet of them.
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+import {
+  connectOrchestrator,
+  type OrchestratorEvent,
+  type OrchestratorOptions,
+} from './orchestrator-client.ts';
+import { describeProgress, describeSummary, type FleetOptions, startFleet } from './simulated-fleet.ts';
+
+const usage = `Usage: npm run orchestrator -- --id ID [options]
+
+Connects to the controller as a reference orchestrator: shakes hands, beats, prints every frame that it gets,
+acknowledges it and reconnects when the connection is lost. Ctrl-C ends it with a summary.
+
+  --id ID              its orchestrator id; the prefix of their ids with --count (default then: sim)
+  --count N            a simulated fleet of N orchestrators, ID-0001 and so on (default: 1)
+  --organization ID    the organization it belongs to (default: its own id)
+  --name NAME          a name for people
+  --location PLACE     where it runs
+  --url URL            the controller (default: http://127.0.0.1:8765)
+  --seconds S          ends by itself after so many seconds
+  --interval MS        beats so often, whatever interval the controller tells
+  --transports LIST    websocket, polling or both with a comma between (default: websocket)
+  --help               shows this
+`;
+
+const identifier = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/,
+    '1 to 255 letters, digits, "." "_" "-", first a letter or digit',
+  );
+const number = z.coerce.number({ error: 'must be a number' });
+const flagsSchema = z
+  .object({
+    id: identifier.optional(),
+    count: number.int().min(1).max(100_000).default(1),
+    organization: identifier.optional(),
+    name: z.string().min(1).optional(),
+    location: z.string().min(1).optional(),
+    url: z.url({ protocol: /^https?$/ }).default('http://127.0.0.1:8765'),
+    seconds: number.positive().max(2_000_000).optional(),
+    interval: number.min(1).max(86_400_000).optional(),
+    transports: z
+      .string()
+      .transform((list) => list.split(','))
+      .pipe(z.array(z.enum(['websocket', 'polling'])))
+      .optional(),
+  })
+  .refine(({ id, count }) => id !== undefined || count > 1, {
+    path: ['id'],
+    message: 'needed for one orchestrator',
+  });
+
+type Output = Pick<NodeJS.WriteStream, 'write' | 'isTTY' | 'columns'>;
+type Common = Omit<OrchestratorOptions, 'orchestratorId'>;
+
+await main();
+
+async function main() {
+  const flags = readFlags();
+  if (flags === undefined) return;
+  const { id, count, seconds } = flags;
+  const common: Common = {
+    url: flags.url,
+    organizationId: flags.organization,
+    metadata: { name: flags.name, location: flags.location },
+    heartbeatIntervalMs: flags.interval,
+    transports: flags.transports,
+    onFrame: () => ({ received: true }),
+  };
+  const until = endSignal(seconds);
+  const ended =
+    id !== undefined && count === 1
+      ? await followOne({ ...common, orchestratorId: id }, until, process.stdout)
+      : await followFleet({ ...common, count, idPrefix: id ?? 'sim' }, until, process.stdout);
+  process.exitCode = ended === 'asked' ? 0 : 1;
+  // The goodbye is under way; a controller that never answers it must not keep us.
+  setTimeout(() => process.exit(), 1_000).unref();
+}
+
+/** Undefined where there is nothing to run: the help was shown, or what is wrong (exit code 2). */
+function readFlags() {
+  const text = { type: 'string' } as const;
+  try {
+    const { values } = parseArgs({
+      options: {
+        ...{ id: text, count: text, organization: text, name: text, location: text, url: text },
+        ...{ seconds: text, interval: text, transports: text, help: { type: 'boolean', short: 'h' } },
+      },
+    });
+    if (values.help) process.stdout.write(usage);
+    else return flagsSchema.parse(values);
+  } catch (error) {
+    const faults =
+      error instanceof z.ZodError
+        ? error.issues.map(({ path, message }) => `--${String(path[0])}: ${message}`).join('\n')
+        : error instanceof Error && error.message;
+    process.stderr.write(`${faults}\n\n${usage}`);
+    process.exitCode = 2;
+  }
+  return undefined;
+}
+
+/** Aborted by the first Ctrl-C (the second kills, as usual) or after so many seconds. */
+function endSignal(seconds: number | undefined) {
+  const asked = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => asked.abort());
+  if (seconds !== undefined) setTimeout(() => asked.abort(), seconds * 1_000).unref();
+  return asked.signal;
+}
+
+async function followOne(options: OrchestratorOptions, until: AbortSignal, output: Output) {
+  const screen = createScreen(output, 0);
+  const seen = { beats: 0, frames: 0, repeats: 0, connections: 0 };
+
+  function onEvent(event: OrchestratorEvent) {
+    const step = (name: string, detail: unknown) => screen.print(row(name, detail));
+    switch (event.type) {
+      case 'connecting':
+        return step('connecting', `to ${options.url} as ${options.orchestratorId}`);
+      case 'connected':
+        seen.connections += 1;
+        return step('handshake_ack', event.handshakeAck);
+      case 'provisioned':
+        return step('provision_config', event.config);
+      case 'beat':
+        seen.beats += 1;
+        return screen.redraw(
+          row('beat', `${seen.beats} ${event.status} in ${event.latencyMs.toFixed(1)} ms`),
+        );
+      case 'frame':
+        seen[event.repeat ? 'repeats' : 'frames'] += 1;
+        return step(event.repeat ? 'repeat dropped' : event.frame.type, event.frame);
+      case 'frame_failed':
+        return step('frame failed', `${event.frame.message_id}: ${event.error}`);
+      case 'complaint':
+        return step('error', `${event.code}: ${event.message}`);
+      case 'malformed':
+        return step('malformed', `${event.event}: ${event.detail.replaceAll('\n', ' ')}`);
+      case 'waiting':
+        return step(event.code, `${event.message}; trying again in ${(event.delayMs / 1_000).toFixed(1)} s`);
+      case 'stopped':
+        return step('stopped', event.outcome);
+    }
+  }
+
+  const orchestrator = connectOrchestrator({ ...options, onEvent });
+  await Promise.race([aborted(until), orchestrator.closed]);
+  orchestrator.stop();
+  const { beats, frames, repeats, connections } = seen;
+  screen.print(
+    `${options.orchestratorId}: ${beats} beats acknowledged, ${frames} frames received, ` +
+      `${repeats} repeats dropped, ${Math.max(0, connections - 1)} reconnects`,
+  );
+  return (await orchestrator.closed).why === 'stopped' ? 'asked' : 'unasked';
+}
+
+async function followFleet(options: FleetOptions, until: AbortSignal, output: Output) {
+  const screen = createScreen(output, 5_000);
+  const fleet = startFleet(options);
+  const draw = () => screen.redraw(describeProgress(fleet.summary()));
+  const timer = setInterval(draw, 200);
+  await Promise.race([aborted(until), fleet.closed]);
+  clearInterval(timer);
+  screen.print(describeSummary(fleet.stop()));
+  return until.aborted ? 'asked' : 'unasked';
+}
+
+function row(name: string, detail: unknown) {
+  const text = typeof detail === 'string' ? detail : JSON.stringify(detail);
+  return `${new Date().toISOString().slice(11, 23)}  ${name.padEnd(16)}  ${text}`;
+}
+
+/** Lines, and one line below them that is drawn again in place; where there is no terminal it becomes lines too, so
+ *  many milliseconds apart at least. */
+function createScreen(output: Output, apartMs: number) {
+  let drawnAtMs = performance.now();
+  return {
+    print: (line: string) => void output.write(output.isTTY ? `\r\x1b[2K${line}\n` : `${line}\n`),
+    redraw(line: string) {
+      if (output.isTTY) output.write(`\r\x1b[2K${line.slice(0, (output.columns || 80) - 1)}`);
+      else if (performance.now() - drawnAtMs >= apartMs) {
+        drawnAtMs = performance.now();
+        output.write(`${line}\n`);
+      }
+    },
+  };
+}
+
+function aborted(signal: AbortSignal) {
+  return new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,27 @@
+// One replica of `REPLICAS=3 npm start`: a controller whose connections its primary hands to it.
+import { setupWorker } from '@socket.io/sticky';
+import { startController } from '../controller.ts';
+import { loadSettings } from '../settings.ts';
+import { readyMessage } from './replica-message.ts';
+
+// A terminal's Ctrl-C reaches every process of its group: when to stop is the primary's to say.
+process.on('SIGINT', () => undefined);
+process.on('SIGHUP', () => undefined);
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
+const controller = await startController(loadSettings(), {
+  async listen(_server, io) {
+    setupWorker(io);
+    return process.env.REPLICA_URL ?? '';
+  },
+});
+process.once('SIGTERM', () => {
+  controller.stop().then(
+    () => process.exit(0),
+    (error: unknown) => {
+      console.error(error);
+      process.exit(1);
+    },
+  );
+});
+process.send?.(readyMessage);
