@@ -77,13 +77,13 @@ export function answerErrors(dependencies: { clock: Clock; log: Log }): Middlewa
       return;
     }
     if (ctx.body !== undefined && ctx.body !== null) return;
-    if (ctx.status === 405 || ctx.status === 501) {
+    const allowed = ctx.response.get('Allow');
+    if ((ctx.status === 405 || ctx.status === 501) && allowed !== '') {
       ctx.status = 405;
-      ctx.body = envelope(
-        'method_not_allowed',
-        `${ctx.method} is not allowed here; allowed: ${ctx.response.get('Allow')}`,
-      );
-    } else if (ctx.status === 404) {
+      ctx.body = envelope('method_not_allowed', `${ctx.method} is not allowed here; allowed: ${allowed}`);
+    } else if (ctx.status === 404 || ctx.status === 501) {
+      // A method that the router does not know is a 501 to it even where there is nothing at all.
+      ctx.remove('Allow');
       ctx.status = 404;
       ctx.body = envelope('not_found', `There is nothing at ${ctx.path}`);
     }

@@ -133,9 +133,9 @@ function createBodyReader(limitBytes: number): Middleware {
     onError(error, ctx) {
       const status: unknown = Reflect.get(error, 'status');
       if (status === 413) {
-        // Read on to the end of it, or the client never comes to read the answer.
+        // Read on to the end of it: a client that is cut off while it sends never comes to read the answer.
+        ctx.req.unpipe();
         ctx.req.resume();
-        ctx.set('Connection', 'close');
         throw new HttpError(413, 'payload_too_large', `The body is larger than ${limitBytes} bytes`);
       }
       if (status === 415) throw new HttpError(415, 'unsupported_media_type', error.message);

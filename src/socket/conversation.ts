@@ -63,18 +63,19 @@ export function startConversation(socket: Socket, context: ConversationContext):
     socket.disconnect(true);
   }, context.handshakeTimeoutMs);
 
-  socket.onAny((event: string, ...args: unknown[]) => {
+  // Socket.IO takes a number for the name of an event as well.
+  socket.onAny((event: string | number, ...args: unknown[]) => {
     const last = args.at(-1);
     const acknowledge = isFunction(last) ? last : undefined;
     const payload = acknowledge === undefined ? args[0] : args.slice(0, -1)[0];
     answer(event, payload, acknowledge).catch((error: unknown) => {
       log.error(
-        { event, orchestrator_id: session?.connection.orchestratorId, error },
-        `Event ${event} failed`,
+        { source: 'socket', orchestrator_id: session?.connection.orchestratorId, error },
+        `Event ${nameOf(event)} failed`,
       );
       fail({
         code: 'unavailable',
-        message: `${event} could not be handled`,
+        message: `${nameOf(event)} could not be handled`,
         retryable: true,
         retry_after_ms: 1_000,
       });
@@ -93,17 +94,21 @@ export function startConversation(socket: Socket, context: ConversationContext):
   });
 
   async function answer(
-    event: string,
+    event: string | number,
     payload: unknown,
     acknowledge: Acknowledge | undefined,
   ): Promise<void> {
-    if (event === 'handshake') return shakeHands(payload, acknowledge);
-    // An event right behind its handshake waits for it.
-    await opening;
+    // An event right behind its handshake waits for it, and so does a handshake behind another.
+    const before = opening?.catch(() => undefined);
+    if (event === 'handshake') {
+      opening = shakeHands(before, payload, acknowledge);
+      return opening;
+    }
+    await before;
     if (session === undefined)
       return fail({
         code: 'handshake_required',
-        message: `${event} came before a handshake`,
+        message: `${nameOf(event)} came before a handshake`,
         retryable: true,
       });
     switch (event) {
@@ -114,15 +119,19 @@ export function startConversation(socket: Socket, context: ConversationContext):
       default:
         return fail({
           code: 'unknown_event',
-          message: `there is no event ${event.slice(0, 64)}`,
+          message: `there is no event ${nameOf(event)}`,
           retryable: false,
         });
     }
   }
 
-  async function shakeHands(payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
+  async function shakeHands(
+    before: Promise<void> | undefined,
+    payload: unknown,
+    acknowledge: Acknowledge | undefined,
+  ): Promise<void> {
     const hello = handshakeSchema.safeParse(payload);
-    await opening;
+    await before;
     if (!hello.success) return endConversation('invalid_handshake', describeFaults(hello.error));
     const { orchestrator_id: id } = hello.data.data;
     if (session !== undefined && session.connection.orchestratorId !== id)
@@ -135,9 +144,9 @@ export function startConversation(socket: Socket, context: ConversationContext):
       return sendAway(Math.round(Math.random() * 1_000));
     }
     clearTimeout(patience);
-    opening = open(hello.data, acknowledge);
-    sessions.expect(id, opening);
-    await opening;
+    const opened = open(hello.data, acknowledge);
+    sessions.expect(id, opened);
+    await opened;
   }
 
   async function open({ data }: Handshake, acknowledge: Acknowledge | undefined): Promise<void> {
@@ -290,6 +299,11 @@ export function startConversation(socket: Socket, context: ConversationContext):
 
 function heartbeatAck(status: HeartbeatAck['status'], at: Date): HeartbeatAck {
   return { type: 'i_am_alive_ack', status, ts: at.toISOString() };
+}
+
+/** An event's name as it may be shown: no longer than a name of the protocol's could be. */
+function nameOf(event: string | number): string {
+  return String(event).slice(0, 64);
 }
 
 function isFunction(value: unknown): value is Acknowledge {

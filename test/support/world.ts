@@ -11,6 +11,7 @@ import { loadSettings, type Settings } from '../../src/settings.ts';
 import { type Api, createApi } from './api.ts';
 import { connectOrchestrator, type TestOrchestrator } from './orchestrator.ts';
 import { templateName } from './template.ts';
+import { until } from './until.ts';
 
 /** A clock that stands at the time it was made, plus what it was advanced by. */
 export interface TestClock extends Clock {
@@ -37,16 +38,29 @@ export interface World {
   readonly redis: Redis;
   /** Runs one statement on the world's own database. */
   sql(statement: string, parameters?: unknown[]): Promise<Record<string, unknown>[]>;
+  /** Runs one statement in a transaction that stays open, with the locks it took, until it is released. */
+  hold(statement: string, parameters?: unknown[]): Promise<Held>;
   replica(at: number): Replica;
-  /** One replica more. */
-  grow(): Promise<Replica>;
+  /** One replica more, with settings of its own where `changes` says so. */
+  grow(changes?: SettingsChanges): Promise<Replica>;
   close(): Promise<void>;
 }
 
+export interface Held extends AsyncDisposable {
+  /** Resolves when a statement of somebody else waits for a lock in this database. */
+  awaited(): Promise<unknown>;
+  /** Ends the transaction. */
+  release(): Promise<void>;
+}
+
+/** Replaces settings, a section at a time: `{ socket: { handshakeTimeoutMs: 50 } }`. */
+export type SettingsChanges = { [Section in keyof Settings]?: Partial<Settings[Section]> };
+
 export interface WorldOptions {
   replicas?: number;
-  /** Replaces settings, a section at a time: `{ socket: { handshakeTimeoutMs: 50 } }`. */
-  settings?: { [Section in keyof Settings]?: Partial<Settings[Section]> };
+  settings?: SettingsChanges;
+  /** Changes where the replicas find a store: `{ database: proxy.through }`. The world itself goes the direct way. */
+  reach?: { database?(url: string): string; redis?(url: string): string };
 }
 
 function required(name: string): string {
@@ -72,8 +86,8 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     loadSettings({
       env: {
         NODE_ENV: 'test',
-        DATABASE_URL: url.href,
-        REDIS_URL: redisUrl,
+        DATABASE_URL: options.reach?.database?.(url.href) ?? url.href,
+        REDIS_URL: options.reach?.redis?.(redisUrl) ?? redisUrl,
         REDIS_PREFIX: name,
         INDEPENDENCE_FOLDER: folder,
         ...(process.env.LOG_LEVEL === undefined ? {} : { LOG_LEVEL: process.env.LOG_LEVEL }),
@@ -84,8 +98,8 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
 
   const replicas: Replica[] = [];
   const orchestrators: TestOrchestrator[] = [];
-  async function grow(): Promise<Replica> {
-    const controller = await startController(settings, { clock });
+  async function grow(changes: SettingsChanges = {}): Promise<Replica> {
+    const controller = await startController(withChanges(settings, changes), { clock });
     const open: Replica['open'] = async (how) => {
       const orchestrator = await connectOrchestrator(controller.url, how);
       orchestrators.push(orchestrator);
@@ -120,6 +134,15 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     folder,
     redis,
     sql: (statement, parameters) => database.execute(statement, parameters),
+    async hold(statement, parameters) {
+      const release = await database.begin(statement, parameters);
+      const awaited = () =>
+        until('a statement to wait for a lock', async () => {
+          const [found] = await database.execute(waitingStatements);
+          return Number(found?.['count']) > 0;
+        });
+      return { awaited, release, [Symbol.asyncDispose]: release };
+    },
     replica,
     grow,
     async close() {
@@ -135,6 +158,10 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     },
   };
 }
+
+const waitingStatements = `
+  SELECT count(*) FROM pg_stat_activity
+  WHERE datname = current_database() AND wait_event_type = 'Lock'`;
 
 function createClock(): TestClock {
   let ahead = 0;
@@ -152,11 +179,24 @@ async function openPool(url: string) {
   return {
     execute: async (statement: string, parameters: unknown[] = []): Promise<Record<string, unknown>[]> =>
       (await pool.query<Record<string, unknown>>(statement, parameters)).rows,
+    /** Returns what ends the transaction that the statement was run in. */
+    async begin(statement: string, parameters: unknown[] = []): Promise<() => Promise<void>> {
+      const client = await pool.connect();
+      await client.query('BEGIN');
+      await client.query(statement, parameters);
+      let open = true;
+      return async () => {
+        if (!open) return;
+        open = false;
+        await client.query('COMMIT');
+        client.release();
+      };
+    },
     close: () => orm.close(true),
   };
 }
 
-function withChanges(settings: Settings, changes: NonNullable<WorldOptions['settings']>): Settings {
+function withChanges(settings: Settings, changes: SettingsChanges): Settings {
   const sections = Object.entries(settings).map(([section, values]) => [
     section,
     { ...values, ...Object.entries(changes).find(([name]) => name === section)?.[1] },
