@@ -79,7 +79,6 @@ export async function startController(
     nodeId,
     startedAt,
     ...settings.presence,
-    connections: () => sockets.size,
     onRegained: async () => {
       await sweeper.schedule();
       await connections.restore(sockets.connections, {
@@ -117,6 +116,7 @@ export async function startController(
     instances,
     files,
     announce: () => sockets.announceIndependence(),
+    clock,
     log,
   });
   const { watchEveryMs } = settings.delivery;

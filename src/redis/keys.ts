@@ -5,7 +5,7 @@ export interface Keys {
   readonly nodes: string;
   /** String: when this data set began, ms by Redis's clock. Gone when Redis comes back empty. No expiry. */
   readonly born: string;
-  /** Hash: started_at, connections, draining. Expires with the node's lease. */
+  /** Hash: started_at, draining. Expires with the node's lease. */
   node(nodeId: string): string;
   /** Hash: orchestrator_id → `{epoch} {node_id}`, the connection that counts. No expiry; the sweep clears. */
   readonly owners: string;

@@ -8,6 +8,7 @@ import { loadScript } from './script.ts';
 export interface NodeInfo {
   node_id: string;
   started_at: string;
+  /** Orchestrators present through it. */
   connections: number;
   draining: boolean;
 }
@@ -50,7 +51,6 @@ export function createLease(options: {
   startedAt: string;
   leaseMs: number;
   renewEveryMs: number;
-  connections(): number;
   onRegained(): Promise<void>;
   log: Log;
 }): Lease {
@@ -69,7 +69,7 @@ export function createLease(options: {
     const asked = performance.now();
     const reply = await renewScript(
       [keys.nodes, keys.born, keys.node(nodeId)],
-      [nodeId, leaseMs, options.startedAt, options.connections(), draining ? 1 : 0],
+      [nodeId, leaseMs, options.startedAt, draining ? 1 : 0],
     );
     if (reply !== 1 || asked > heldUntil) {
       registered = false;
@@ -123,17 +123,11 @@ export function createLease(options: {
     async list() {
       const { live } = await roster();
       const hashes = await Promise.all(live.map((id) => redis.hgetall(keys.node(id))));
+      const connections = await Promise.all(live.map((id) => redis.hlen(keys.presence(id))));
       return live.flatMap((id, at) => {
-        const hash = hashes[at];
-        if (hash?.started_at === undefined) return [];
-        return [
-          {
-            node_id: id,
-            started_at: hash.started_at,
-            connections: id === nodeId ? options.connections() : Number(hash.connections),
-            draining: hash.draining === '1',
-          },
-        ];
+        const { started_at, draining: drains } = hashes[at] ?? {};
+        if (started_at === undefined) return [];
+        return [{ node_id: id, started_at, connections: connections[at] ?? 0, draining: drains === '1' }];
       });
     },
     async stop() {
