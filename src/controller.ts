@@ -107,7 +107,15 @@ export async function startController(
   const messages = createMessages({ database, instances, clock, log });
   const registrations = createRegistrations({
     database,
-    closeConnection: async (id) => sockets.closeEverywhere(id, ...deregistered(id)),
+    async closeConnection(id) {
+      // A Redis that is away keeps nothing from being deleted; the replica that has the socket, or the sweep, follows.
+      await presence
+        .forget(id)
+        .catch((error: unknown) =>
+          log.warn({ orchestrator_id: id, error }, `Presence of ${id} was not cleared`),
+        );
+      sockets.closeEverywhere(id, ...deregistered(id));
+    },
     log,
   });
   const files = createEnvironmentFiles({ database, folder: settings.independence.folder, nodeId });
@@ -239,6 +247,7 @@ export async function startController(
   try {
     await requireSchema(database);
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
+    await redis.tried();
     await lease.start();
     outbox.consume(arrivals.handle);
     await independences.refreshFiles();

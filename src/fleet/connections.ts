@@ -43,10 +43,16 @@ export type Opened =
   | { kind: 'superseded'; owner: Owner };
 
 export interface Connections {
-  /** Commits both rows and makes the connection the one that counts. While Postgres is away it waits. */
-  open(hello: Hello): Promise<Opened>;
-  /** Writes `inactive` and ends the presence. Returns false, and changes nothing, if a newer connection counts. */
-  close(connection: Connection): Promise<boolean>;
+  /**
+   * Commits both rows and makes the connection the one that counts. While Postgres is away it waits.
+   * @param committed told when the rows are written: from then on frames may be routed to this connection
+   */
+  open(hello: Hello, committed: () => void): Promise<Opened>;
+  /**
+   * Ends the presence, and writes `inactive` once its last heartbeats are written, which would otherwise make the
+   * row active again. Returns false, and changes nothing, if a newer connection counts.
+   */
+  close(connection: Omit<Connection, 'nodeId'>, lastBeats: Promise<unknown>): Promise<boolean>;
   /**
    * Brings this replica's presence in Redis in line with its sockets, after Redis was away or lost its data.
    * @param local asked for the connections of this replica
@@ -106,10 +112,11 @@ export function createConnections(dependencies: {
   });
 
   return {
-    async open(hello) {
+    async open(hello, committed) {
       const { orchestratorId } = hello;
       const connectedAt = new Date(clock.now());
       const introduced = await handshakes.add(orchestratorId, { ...hello, nodeId, at: connectedAt });
+      committed();
       log.info(
         { event: 'handshake', orchestrator_id: orchestratorId },
         `[C-OCS] DB: Registered ${orchestratorId} in both tables`,
@@ -146,9 +153,10 @@ export function createConnections(dependencies: {
       }
     },
 
-    async close(connection) {
-      const [written] = await Promise.all([
-        disconnects.add(connection.orchestratorId, connection),
+    async close(connection, lastBeats) {
+      // The row may say so already: the sweep has found it silent, or it was deregistered.
+      const [written, released] = await Promise.all([
+        lastBeats.then(() => disconnects.add(connection.orchestratorId, { ...connection, nodeId })),
         presence.release(connection.orchestratorId, connection.epoch).catch((error: unknown) => {
           // What stays in Redis is under this node's name: the next registration, or the sweep, clears it.
           lease.invalidate();
@@ -156,9 +164,10 @@ export function createConnections(dependencies: {
             { source: 'connections', error },
             `Presence of ${connection.orchestratorId} was not released`,
           );
+          return false;
         }),
       ]);
-      return written;
+      return written || released;
     },
 
     async restore(local, found) {

@@ -1,4 +1,5 @@
 // Owns independence: an orchestrator that declares itself independent is no longer managed by its heartbeats.
+import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import type { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import { type Independence, writeIndependence } from '../database/statements/registrations.ts';
@@ -26,9 +27,10 @@ export function createIndependences(dependencies: {
   instances: Instances;
   files: EnvironmentFiles;
   announce(): void;
+  clock: Clock;
   log: Log;
 }): Independences {
-  const { database, instances, files, log } = dependencies;
+  const { database, instances, files, clock, log } = dependencies;
 
   async function refreshFiles(): Promise<boolean> {
     try {
@@ -45,7 +47,7 @@ export function createIndependences(dependencies: {
 
   return {
     async set(change) {
-      const independence = await writeIndependence(database, change);
+      const independence = await writeIndependence(database, { ...change, at: new Date(clock.now()) });
       if (independence === undefined) throw notFound('Orchestrator', change.orchestratorId);
       const about = { event: 'independence', orchestrator_id: change.orchestratorId };
       const word = independence.isIndependent ? 'enabled' : 'disabled';

@@ -9,6 +9,8 @@ export interface RedisConnections {
   patient(purpose: string): Redis;
   /** The same for a library that does not look at what becomes of its commands: a failure is only logged. */
   unattended(purpose: string): Redis;
+  /** Resolves once Redis is connected to, or known to be away for now. */
+  tried(): Promise<void>;
   /** Resolves when Redis answers. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -63,6 +65,12 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
     commands,
     patient: (purpose) => open(purpose, false),
     unattended: (purpose) => open(purpose, false, UnattendedRedis),
+    async tried() {
+      if (commands.status === 'ready') return;
+      await new Promise<void>((resolve) => {
+        for (const event of ['ready', 'error', 'end'] as const) commands.once(event, () => resolve());
+      });
+    },
     async ping() {
       await commands.ping();
     },

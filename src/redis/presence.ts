@@ -39,6 +39,8 @@ export interface Presence {
   >;
   /** Ends this node's connection. Returns false, and changes nothing, when another connection counts by now. */
   release(orchestratorId: string, epoch: number): Promise<boolean>;
+  /** Ends the connection of whichever node has it: the orchestrator is no part of the fleet any more. */
+  forget(orchestratorId: string): Promise<void>;
   /** The owners, in the order of the ids; undefined where nobody is connected through a live node. */
   owners(orchestratorIds: readonly string[]): Promise<(Owner | undefined)[]>;
   /** Keeps a frame until `ttlMs` for an orchestrator that has no owner; returns the owner, unparked, if it has one. */
@@ -145,6 +147,12 @@ export function createPresence(options: {
     async release(orchestratorId, epoch) {
       const keysOf = [keys.owners, keys.presence(nodeId), keys.lastSeen];
       return (await releaseScript(keysOf, [orchestratorId, epoch, nodeId])) === 1;
+    },
+    async forget(orchestratorId) {
+      const owner = asOwner((await redis.hget(keys.owners, orchestratorId)) ?? '');
+      if (owner === undefined) return;
+      const keysOf = [keys.owners, keys.presence(owner.nodeId), keys.lastSeen];
+      await releaseScript(keysOf, [orchestratorId, owner.epoch, owner.nodeId]);
     },
     async owners(orchestratorIds) {
       if (orchestratorIds.length === 0) return [];

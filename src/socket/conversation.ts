@@ -144,14 +144,17 @@ export function startConversation(socket: Socket, context: ConversationContext):
       return sendAway(Math.round(Math.random() * 1_000));
     }
     clearTimeout(patience);
-    const opened = open(hello.data, acknowledge);
-    sessions.expect(id, opened);
+    const opened: Promise<void> = open(hello.data, acknowledge, () => sessions.expect(id, opened));
     await opened;
   }
 
-  async function open({ data }: Handshake, acknowledge: Acknowledge | undefined): Promise<void> {
+  async function open(
+    { data }: Handshake,
+    acknowledge: Acknowledge | undefined,
+    committed: () => void,
+  ): Promise<void> {
     const { name, location, features } = data.metadata ?? {};
-    const opened = await connections.open({
+    const hello = {
       orchestratorId: data.orchestrator_id,
       organizationId: data.organization_id ?? data.orchestrator_id,
       name: name ?? undefined,
@@ -159,7 +162,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
       features: features ?? undefined,
       metadata: data.metadata ?? undefined,
       epoch: session?.connection.epoch,
-    });
+    };
+    const opened = await connections.open(hello, committed);
     if (opened.kind === 'superseded') return leaveTo(opened.owner);
     const { connection, previous } = opened;
     const repeated = session !== undefined;
@@ -272,9 +276,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
     sessions.leave(session);
     if (superseded)
       return log.debug({ event: 'superseded', orchestrator_id: id }, `An older connection of ${id} ended`);
-    // Behind its last heartbeats, which would otherwise make the row active again.
-    await Promise.allSettled(beats);
-    if (!(await connections.close({ orchestratorId: id, epoch: connection.epoch }))) return;
+    const ended = { orchestratorId: id, epoch: connection.epoch };
+    if (!(await connections.close(ended, Promise.allSettled(beats)))) return;
     const about = { event: 'disconnect', orchestrator_id: id };
     log.info(about, `[C-OCS] Orchestrator ${id} disconnected`);
     log.info(about, `[C-OCS] Cleaned up connection for ${id}`);

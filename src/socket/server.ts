@@ -93,16 +93,19 @@ export function openSockets(options: {
   };
   io.on('connection', (socket) => startConversation(socket, context));
 
-  function onOwner(orchestratorId: string, owner: Owner): void {
+  // Both may overtake the handshake of the very session that they mean.
+  async function onOwner(orchestratorId: string, owner: Owner): Promise<void> {
+    await sessions.settled(orchestratorId);
     const session = sessions.get(orchestratorId);
     if (session !== undefined && session.connection.epoch < owner.epoch) session.supersede(owner);
   }
-  function onClose(orchestratorId: string, epoch: number, error: SocketError): void {
+  async function onClose(orchestratorId: string, epoch: number, error: SocketError): Promise<void> {
+    await sessions.settled(orchestratorId);
     const session = sessions.get(orchestratorId);
     if (session !== undefined && session.connection.epoch <= epoch) session.end(error);
   }
-  io.on('owner', onOwner);
-  io.on('close', onClose);
+  io.on('owner', (...told) => void onOwner(...told));
+  io.on('close', (...told) => void onClose(...told));
   io.on('independence', options.onIndependence);
 
   return {
@@ -115,12 +118,12 @@ export function openSockets(options: {
       return true;
     },
     closeEverywhere(orchestratorId, epoch, error) {
-      onClose(orchestratorId, epoch, error);
+      void onClose(orchestratorId, epoch, error);
       io.serverSideEmit('close', orchestratorId, epoch, error);
     },
     announceIndependence: () => void io.serverSideEmit('independence'),
     connections: () => sessions.all().map((session) => session.connection),
-    supersede: ({ orchestratorId }, owner) => onOwner(orchestratorId, owner),
+    supersede: ({ orchestratorId }, owner) => void onOwner(orchestratorId, owner),
     async drain(perSecond) {
       draining = true;
       const tickMs = 100;

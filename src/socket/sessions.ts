@@ -25,7 +25,7 @@ export interface Sessions {
   /** Takes out exactly this session. */
   leave(session: Session): void;
   get(orchestratorId: string): Session | undefined;
-  /** Resolves when no handshake of this id is on its way to becoming a session. */
+  /** Resolves when no committed handshake of this id is on its way to becoming a session. */
   settled(orchestratorId: string): Promise<void>;
   /** Keeps `settled` waiting until `opening` is. */
   expect(orchestratorId: string, opening: Promise<unknown>): void;

@@ -9,7 +9,10 @@ test('a message sent through B reaches an orchestrator on A', async (t) => {
   const [a, b] = [world.replica(0), world.replica(1)];
   const orchestrator = await a.connect('org-1');
 
-  const sent = await b.api.post('/api/v1/internal/orchestrators/org-1/send', { type: 'hello', data: { n: 1 } });
+  const sent = await b.api.post('/api/v1/internal/orchestrators/org-1/send', {
+    type: 'hello',
+    data: { n: 1 },
+  });
 
   t.is(sent.status, 200);
   t.is(sent.body.node_id, a.controller.nodeId);

@@ -29,24 +29,23 @@ async function scriptController(t: ExecutionContext, departures: Partial<Script>
   const script = { ...asTheContractSays, ...departures };
   const http = createServer();
   const io = new Server(http, { path: '/ws' });
-  let handshakes = 0;
-  let beats = 0;
+  const heard = { handshakes: 0, beats: 0 };
   io.on('connection', (socket) => {
     socket.on('handshake', (_payload, acknowledge) => {
-      handshakes += 1;
-      script.onHandshake(socket, acknowledge, handshakes);
-      script.afterHandshake(socket, handshakes);
+      heard.handshakes += 1;
+      script.onHandshake(socket, acknowledge, heard.handshakes);
+      script.afterHandshake(socket, heard.handshakes);
     });
     socket.on('i_am_alive', (_payload, acknowledge) => {
-      beats += 1;
-      script.onBeat(acknowledge, beats);
+      heard.beats += 1;
+      script.onBeat(acknowledge, heard.beats);
     });
   });
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const address = http.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   t.teardown(() => io.close());
-  return { url: `http://127.0.0.1:${address.port}`, close: () => io.close() };
+  return { url: `http://127.0.0.1:${address.port}`, heard, close: () => io.close() };
 }
 
 /** An orchestrator whose every step can be waited for. */
@@ -168,16 +167,17 @@ test('a frame that is none is told and harms nothing', async (t) => {
 });
 
 test('an unacknowledged beat is repeated, and its promise waits for the acknowledgement', async (t) => {
-  const { url } = await scriptController(t, {
-    onBeat: (acknowledge, nth) => {
-      if (nth >= 3) acknowledge(beatAck);
-    },
+  const timers = createManualTimers();
+  const { url, heard } = await scriptController(t, {
+    onBeat: (acknowledge, nth) => nth === 3 && acknowledge(beatAck),
   });
-  const { beat, seen } = connect(t, { url, answerTimeoutMs: 200 });
-  await seen('connected');
-  const answer = await beat();
-  t.is(answer.status, 'processed');
-  t.true(answer.latencyMs >= 0);
+  const { beat } = connect(t, { url, setTimer: timers.setTimer });
+  const answer = beat();
+  for (const nth of [1, 2]) {
+    await until(`beat ${nth} to be sent`, () => heard.beats === nth);
+    timers.fire(15_000);
+  }
+  t.is((await answer).status, 'processed');
 });
 
 test('a beat outlives its connection', async (t) => {
@@ -232,11 +232,16 @@ test('a refused connection is tried again after a random wait whose bound double
 });
 
 test('a handshake without an answer is tried again on a new connection', async (t) => {
-  const { url } = await scriptController(t, {
+  const timers = createManualTimers();
+  const { url, heard } = await scriptController(t, {
     onHandshake: (_socket, acknowledge, nth) => nth > 1 && acknowledge(handshakeAck),
   });
-  const { seen } = connect(t, { url, answerTimeoutMs: 300 });
-  t.is((await seen('waiting')).code, 'handshake_timeout');
+  const { seen } = connect(t, { url, setTimer: timers.setTimer });
+  await until('the handshake to be sent', () => heard.handshakes === 1);
+  timers.fire(15_000);
+  const { code, delayMs } = await seen('waiting');
+  t.is(code, 'handshake_timeout');
+  timers.fire(delayMs);
   await seen('connected');
 });
 

@@ -1,6 +1,7 @@
 // The reference orchestrator against the real controller: one of them, a fleet of them, and the command for both.
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
@@ -13,22 +14,30 @@ import {
 } from '../../src/local/orchestrator-client.ts';
 import { describeSummary, startFleet } from '../../src/local/simulated-fleet.ts';
 import { until } from '../support/until.ts';
-import { openWorld } from '../support/world.ts';
+import { openWorld, type World } from '../support/world.ts';
 
 const command = fileURLToPath(new URL('../../src/local/orchestrator.ts', import.meta.url));
 
-async function openReplica(t: ExecutionContext) {
-  const world = await openWorld();
-  t.teardown(() => world.close());
-  const { url } = world.replica(0).controller;
-  return { ...world, url, connect: world.replica(0).connect };
-}
+const internal = '/api/v1/internal/orchestrators';
+const live = '/api/v1/controller/orchestrators/live';
+let world: World;
+let url: string;
+test.before(async () => {
+  // The processes that this file starts leave little to a connect: a slow one is not what it asks about.
+  world = await openWorld({ settings: { database: { connectTimeoutMs: 10_000 } } });
+  url = world.replica(0).controller.url;
+});
+test.after.always(() => world.close());
+
+const liveCount = async (organizationId: string) =>
+  (await world.api.get(`${live}?organization_id=${organizationId}`)).body.data.total_count;
 
 /** An orchestrator that comes back quickly, and the types of its events. */
-function connect(t: ExecutionContext, options: Partial<OrchestratorOptions> & { url: string }) {
+function connect(t: ExecutionContext, orchestratorId: string, options: Partial<OrchestratorOptions> = {}) {
   const events: OrchestratorEvent['type'][] = [];
   const orchestrator = connectOrchestrator({
-    orchestratorId: 'org-1',
+    url,
+    orchestratorId,
     backoff: { baseMs: 20, capMs: 50 },
     onEvent: ({ type }) => events.push(type),
     ...options,
@@ -56,44 +65,43 @@ function run(t: ExecutionContext, args: string[]) {
 }
 
 test('a handshake is followed by provisioning and by a beat that is in the database', async (t) => {
-  const { url, sql } = await openReplica(t);
   const metadata = { name: 'First', location: 'Bonn' };
   const healthStatus = () => 'degraded' as const;
-  const { orchestrator, events } = connect(t, { url, organizationId: 'acme', metadata, healthStatus });
+  const { orchestrator, events } = connect(t, 'first', { organizationId: 'acme', metadata, healthStatus });
   const { status, latencyMs } = await orchestrator.beat();
   t.is(status, 'processed');
   t.true(latencyMs > 0);
   t.deepEqual(events.slice(0, 4), ['connecting', 'connected', 'provisioned', 'beat']);
-  const rows = await sql('SELECT organization_id, name, location, health_status FROM orchestrator_instances');
+  const columns = 'organization_id, name, location, health_status';
+  const rows = await world.sql(
+    `SELECT ${columns} FROM orchestrator_instances WHERE orchestrator_id = 'first'`,
+  );
   t.deepEqual(rows, [{ organization_id: 'acme', ...metadata, health_status: 'degraded' }]);
   orchestrator.requestProvisioning();
   await until('provisioning again', () => events.filter((type) => type === 'provisioned').length === 2);
 });
 
 test('a beat of an independent orchestrator is acknowledged as ignored', async (t) => {
-  const { url, api } = await openReplica(t);
-  const { orchestrator } = connect(t, { url });
+  const { orchestrator } = connect(t, 'independent');
   await orchestrator.beat();
-  await api.put('/api/v1/internal/orchestrators/org-1/independence', { is_independent: true });
+  await world.api.put(`${internal}/independent/independence`, { is_independent: true });
   t.is((await orchestrator.beat()).status, 'ignored');
 });
 
 test('a frame is handed over and acknowledged with what its handler returns', async (t) => {
-  const { url, api } = await openReplica(t);
   const frames: Frame[] = [];
-  const { orchestrator } = connect(t, { url, onFrame: (frame) => ({ nth: frames.push(frame) }) });
+  const { orchestrator } = connect(t, 'worker', { onFrame: (frame) => ({ nth: frames.push(frame) }) });
   await orchestrator.beat();
   const message = { type: 'task.run', data: { n: 7 }, ack: true };
-  const sent = await api.post('/api/v1/internal/orchestrators/org-1/send', message);
+  const sent = await world.api.post(`${internal}/worker/send`, message);
   t.deepEqual(sent.body.ack, { nth: 1 });
   t.like(frames[0], { type: 'task.run', data: { n: 7 }, message_id: sent.body.message_id });
 });
 
 test('a superseded orchestrator stops and leaves the newer one alone', async (t) => {
-  const { url } = await openReplica(t);
-  const older = connect(t, { url });
+  const older = connect(t, 'twin');
   await older.orchestrator.beat();
-  const newer = connect(t, { url });
+  const newer = connect(t, 'twin');
   await newer.orchestrator.beat();
   t.deepEqual(await older.orchestrator.closed, { why: 'superseded' });
   t.is(older.orchestrator.state, 'stopped');
@@ -102,40 +110,36 @@ test('a superseded orchestrator stops and leaves the newer one alone', async (t)
 });
 
 test('a deregistered orchestrator stops and says so', async (t) => {
-  const { url, api } = await openReplica(t);
-  const { orchestrator } = connect(t, { url });
+  const { orchestrator } = connect(t, 'removed');
   await orchestrator.beat();
-  await api.delete('/api/v1/internal/orchestrators/org-1/deregister');
+  await world.api.delete(`${internal}/removed/deregister`);
   t.like(await orchestrator.closed, { why: 'refused', code: 'deregistered' });
 });
 
 test('an orchestrator comes back to a controller that was stopped and started again', async (t) => {
-  const { settings } = await openReplica(t);
-  const first = await startController(settings);
-  t.teardown(first.stop);
-  const { orchestrator, events } = connect(t, { url: first.url });
+  const first = await startController(world.settings);
+  t.teardown(() => first.stop());
+  const { orchestrator, events } = connect(t, 'loyal', { url: first.url });
   await orchestrator.beat();
   await first.stop();
   await until('the loss to be noticed', () => orchestrator.state !== 'connected');
   const beat = orchestrator.beat();
-  const http = { ...settings.http, port: Number(new URL(first.url).port) };
-  const second = await startController({ ...settings, http });
-  t.teardown(second.stop);
+  const http = { ...world.settings.http, port: Number(new URL(first.url).port) };
+  const second = await startController({ ...world.settings, http });
+  t.teardown(() => second.stop());
   t.is((await beat).status, 'processed');
   t.is(events.filter((type) => type === 'connected').length, 2);
 });
 
 test('the summary of a fleet of fifty is right', async (t) => {
-  const { url, api, connect: open } = await openReplica(t);
-  const fleet = startFleet({ url, count: 50, idPrefix: 'sim', concurrency: 10, heartbeatIntervalMs: 200 });
+  const own = { organizationId: 'fifty', idPrefix: 'sim', count: 50 };
+  const fleet = startFleet({ url, ...own, concurrency: 10, heartbeatIntervalMs: 200 });
   t.teardown(fleet.stop);
   await until('all to be connected', () => fleet.summary().connected === 50);
   await until('two beats of each', () => fleet.summary().beatsAcknowledged >= 100);
-  const live = '/api/v1/controller/orchestrators/live';
-  t.is((await api.get(live)).body.data.total_count, 50);
-  const message = { type: 'hello', ack: true };
-  t.is((await api.post('/api/v1/internal/orchestrators/sim-0007/send', message)).status, 200);
-  await open('sim-0050');
+  t.is(await liveCount('fifty'), 50);
+  t.is((await world.api.post(`${internal}/sim-0007/send`, { type: 'hello', ack: true })).status, 200);
+  await world.replica(0).connect('sim-0050', { organization_id: 'fifty' });
   await until('one to be superseded', () => fleet.summary().connected === 49);
 
   const summary = fleet.stop();
@@ -144,16 +148,14 @@ test('the summary of a fleet of fifty is right', async (t) => {
   const { p50Ms = 0, p99Ms = 0 } = summary;
   t.true(p50Ms > 0 && p50Ms <= p99Ms && p99Ms < summary.elapsedMs);
   t.regex(describeSummary(summary), /connected +49 of 50\n.*beats acknowledged +\d+, of which ignored 0\n/);
-  await until('the fleet to be gone', async () => (await api.get(live)).body.data.total_count === 1);
+  await until('the fleet to be gone', async () => (await liveCount('fifty')) === 1);
 });
 
 test('the command prints each step and each frame, and ends well on Ctrl-C', async (t) => {
-  const { url, api } = await openReplica(t);
-  const { output, prints, interrupt, exitCode } = run(t, ['--id', 'org-1', '--name', 'One', '--url', url]);
+  const { output, prints, interrupt, exitCode } = run(t, ['--id', 'shown', '--name', 'One', '--url', url]);
   await prints('1 processed in');
   const message = { type: 'task.run', data: { n: 7 }, ack: true };
-  const sent = await api.post('/api/v1/internal/orchestrators/org-1/send', message);
-  t.deepEqual(sent.body.ack, { received: true });
+  t.deepEqual((await world.api.post(`${internal}/shown/send`, message)).body.ack, { received: true });
   interrupt();
   t.is(await exitCode(), 0);
   t.regex(output.stdout, /connecting +to .*\n.*handshake_ack +\{.*\n.*provision_config +\{.*"name":"One"/);
@@ -163,28 +165,36 @@ test('the command prints each step and each frame, and ends well on Ctrl-C', asy
   );
   t.true(
     output.stdout.endsWith(
-      'org-1: 1 beats acknowledged, 1 frames received, 0 repeats dropped, 0 reconnects\n',
+      'shown: 1 beats acknowledged, 1 frames received, 0 repeats dropped, 0 reconnects\n',
     ),
   );
   t.is(output.stderr, '');
 });
 
 test('the command with a count runs a fleet and sums it up', async (t) => {
-  const { url, api } = await openReplica(t);
-  const { output, interrupt, exitCode } = run(t, ['--count', '20', '--id', 'demo', '--url', url]);
-  const live = '/api/v1/controller/orchestrators/live';
-  await until('the fleet to be live', async () => (await api.get(live)).body.data.total_count === 20);
+  const fleet = ['--count', '20', '--id', 'demo', '--organization', 'twenty'];
+  const { output, interrupt, exitCode } = run(t, [...fleet, '--url', url]);
+  await until('the fleet to be live', async () => (await liveCount('twenty')) === 20);
   interrupt();
   t.is(await exitCode(), 0);
-  t.regex(output.stdout, /^Fleet of 20, \d+\.\d s\n {2}connected +\d+ of 20\n/);
+  t.regex(output.stdout, /^Fleet of 20, \d+\.\d s\n {2}connected +\d+ of 20\n/m);
   t.regex(output.stdout, /errors +none\n$/);
 });
 
 test('the command says that the controller is out of reach, tries again, and ends after so many seconds', async (t) => {
-  const { settings } = await openReplica(t);
-  const gone = await startController(settings);
-  await gone.stop();
-  const { output, exitCode } = run(t, ['--id', 'org-1', '--seconds', '0.5', '--url', gone.url]);
+  const nobody = createServer().listen(0, '127.0.0.1');
+  await once(nobody, 'listening');
+  const address = nobody.address();
+  const port = typeof address === 'object' && address?.port;
+  nobody.close();
+  const { output, exitCode } = run(t, [
+    '--id',
+    'lost',
+    '--seconds',
+    '0.5',
+    '--url',
+    `http://127.0.0.1:${port}`,
+  ]);
   t.is(await exitCode(), 0);
   t.regex(output.stdout, /unreachable +.*ECONNREFUSED.*; trying again in \d\.\d s\n/);
 });

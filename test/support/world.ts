@@ -139,7 +139,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       const awaited = () =>
         until('a statement to wait for a lock', async () => {
           const [found] = await database.execute(waitingStatements);
-          return Number(found?.['count']) > 0;
+          return Number(found?.count) > 0;
         });
       return { awaited, release, [Symbol.asyncDispose]: release };
     },

@@ -92,13 +92,14 @@ export interface Independence {
 }
 
 /**
- * Sets the flag in both tables.
+ * Sets the flag in both tables. What an independent orchestrator's heartbeats did not write counts as seen at the
+ * moment it is managed again: its silence is counted from then.
  * @param privacyMode absent: stays as it is
  * @returns what now holds, or undefined for an unknown orchestrator
  */
 export function writeIndependence(
   database: Database,
-  change: { orchestratorId: string; isIndependent: boolean; privacyMode: boolean | undefined },
+  change: { orchestratorId: string; isIndependent: boolean; privacyMode: boolean | undefined; at: Date },
 ): Promise<Independence | undefined> {
   return database.transaction(async (query) => {
     await query(
@@ -108,9 +109,11 @@ export function writeIndependence(
     );
     const [row] = await query(
       `UPDATE orchestrator_instances
-       SET is_independent = $2, privacy_mode = COALESCE($3, privacy_mode), updated_at = now()
+       SET is_independent = $2, privacy_mode = COALESCE($3, privacy_mode), updated_at = now(),
+         last_seen = CASE WHEN is_independent AND NOT $2 AND status = 'active' THEN GREATEST(last_seen, $4)
+                          ELSE last_seen END
        WHERE orchestrator_id = $1 RETURNING orchestrator_id, is_independent, privacy_mode`,
-      [change.orchestratorId, change.isIndependent, change.privacyMode],
+      [change.orchestratorId, change.isIndependent, change.privacyMode, change.at],
     );
     return row && asIndependence(row);
   });

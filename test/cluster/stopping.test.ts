@@ -1,0 +1,171 @@
+// A replica that stops leaves nothing behind, and its orchestrators go elsewhere.
+import test from 'ava';
+import { createKeys } from '../../src/redis/keys.ts';
+import { rowsOf } from '../support/rows.ts';
+import { until } from '../support/until.ts';
+import { openWorld } from '../support/world.ts';
+
+test('the orchestrators of a replica that stops are told to reconnect, and leave nothing behind', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
+  const [a, b] = [world.replica(0), world.replica(1)];
+  const keys = createKeys(world.settings.redis.prefix);
+  const { nodeId } = a.controller;
+  const fleet = await Promise.all(Array.from({ length: 10 }, (_, at) => a.connect(`org-${at}`)));
+  const polling = await a.open({ transports: ['polling'] });
+  await polling.handshake('org-polling');
+  const mute = await a.open();
+  const other = await b.connect('other-1');
+
+  await a.controller.stop();
+
+  for (const each of [...fleet, polling]) {
+    const { after_ms } = await each.event('reconnect');
+    t.true(Number.isInteger(after_ms) && after_ms >= 0 && after_ms <= 1_000);
+    await each.closed();
+  }
+  await mute.closed();
+  t.deepEqual(await world.sql("SELECT orchestrator_id FROM orchestrator_instances WHERE status = 'active'"), [
+    { orchestrator_id: 'other-1' },
+  ]);
+  t.deepEqual(await world.sql("SELECT organization_id FROM organizations WHERE status = 'active'"), [
+    { organization_id: 'other-1' },
+  ]);
+  t.deepEqual(await world.redis.hkeys(keys.owners), ['other-1']);
+  t.deepEqual(await world.redis.zrange(keys.lastSeen, '0', '-1'), ['other-1']);
+  t.deepEqual(await world.redis.keys(`{${world.settings.redis.prefix}}*${nodeId}*`), []);
+  t.deepEqual(await world.redis.zrange(keys.nodes, '0', '-1'), [b.controller.nodeId]);
+  const nodes = await b.api.get('/api/v1/internal/nodes');
+  t.deepEqual(
+    nodes.body.nodes.map((node: { node_id: string }) => node.node_id),
+    [b.controller.nodeId],
+  );
+  t.is((await b.api.get('/api/v1/controller/orchestrators/live')).body.data.total_count, 1);
+  t.is((await other.ask('i_am_alive', {})).status, 'processed');
+  t.false(other.received.some((each) => each.event === 'reconnect'));
+  const moved = await b.connect('org-0');
+  t.is((await moved.event('handshake_ack')).epoch, 2);
+});
+
+test('messages on their way through a replica that stops are delivered through another', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
+  const [a, b] = [world.replica(0), world.replica(1)];
+  const first = await a.connect('moves-1');
+  const sending: Promise<{ status: number; body: { message_id: string } }>[] = [];
+  const sendMany = () => {
+    for (let count = 0; count < 20; count += 1)
+      sending.push(
+        b.api.post('/api/v1/internal/orchestrators/moves-1/send', { type: 'count', timeout_ms: 8_000 }),
+      );
+  };
+  sendMany();
+  await first.event('count');
+  sendMany();
+  const stopped = a.controller.stop();
+  sendMany();
+  await first.event('reconnect');
+  const second = await b.connect('moves-1');
+  sendMany();
+  await stopped;
+
+  const sent = await Promise.all(sending);
+  // Between its two connections there is nobody to send to; what was taken on is delivered.
+  t.true(sent.every((each) => each.status === 200 || each.status === 409));
+  const accepted = sent.filter((each) => each.status === 200).map((each) => each.body.message_id);
+  const received = [first, second].flatMap((each) =>
+    each.received.filter((got) => got.event === 'count').map((got) => got.payload.message_id),
+  );
+  t.deepEqual([...new Set(received)].sort(), accepted.sort());
+  t.true(sent.slice(-20).every((each) => each.status === 200));
+});
+
+test('a stop waits for what is not yet committed, and the row ends inactive', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
+  const a = world.replica(0);
+  const orchestrator = await a.connect('org-1');
+  world.clock.advance(1_000);
+  const from = world.clock.now();
+  const held = stack.use(
+    await world.hold("SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'org-1' FOR UPDATE"),
+  );
+  orchestrator.socket.emit('i_am_alive', {});
+  await held.awaited();
+  const stopped = a.controller.stop();
+  await orchestrator.event('reconnect');
+  await orchestrator.closed();
+  t.is((await rowsOf(world, 'org-1')).instance?.status, 'active');
+  await held.release();
+  await stopped;
+  const { instance } = await rowsOf(world, 'org-1');
+  t.is(instance?.status, 'inactive');
+  t.true(Date.parse(String(instance?.last_seen)) >= from);
+});
+
+test('a draining replica takes no new orchestrator, and says that it drains', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
+  const [a, b] = [world.replica(0), world.replica(1)];
+  const early = await a.open();
+  await a.controller.drain();
+
+  for (const orchestrator of [early, await a.open()]) {
+    orchestrator.socket.emit('handshake', { data: { orchestrator_id: 'late-1' } });
+    t.is(typeof (await orchestrator.event('reconnect')).after_ms, 'number');
+    t.is(await orchestrator.closed(), 'io server disconnect');
+  }
+  t.is((await rowsOf(world, 'late-1')).instance, undefined);
+  const { body } = await b.api.get('/api/v1/internal/nodes');
+  const draining = new Map(
+    body.nodes.map((node: { node_id: string; draining: boolean }) => [node.node_id, node.draining]),
+  );
+  t.true(draining.get(a.controller.nodeId));
+  t.false(draining.get(b.controller.nodeId));
+  t.is((await a.api.get('/health/ready')).status, 503);
+  t.is((await b.api.get('/health/ready')).status, 200);
+  // REST goes on.
+  await b.connect('late-1');
+  const sent = await a.api.post('/api/v1/internal/orchestrators/late-1/send', { type: 'hello' });
+  t.is(sent.body.node_id, b.controller.nodeId);
+});
+
+test('what a replica that died left is cleared by another: presence, rows, queue', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(
+    await openWorld({ settings: { presence: { leaseMs: 1_000, renewEveryMs: 200 } } }),
+    (it) => it.close(),
+  );
+  const keys = createKeys(world.settings.redis.prefix);
+  // A replica that was there and is no more, as Redis and Postgres would have it.
+  await world.sql(
+    "INSERT INTO organizations (organization_id, name, status) VALUES ('dead-1', 'x', 'active')",
+  );
+  await world.sql(
+    `INSERT INTO orchestrator_instances
+       (orchestrator_id, organization_id, name, status, health_status, connection_epoch, node_id, last_seen)
+     VALUES ('dead-1', 'dead-1', 'x', 'active', 'healthy', 4, 'node-dead', now())`,
+  );
+  await world.redis.zadd(keys.nodes, Date.now() - 1, 'node-dead');
+  await world.redis.hset(keys.owners, 'dead-1', '4 node-dead');
+  await world.redis.hset(
+    keys.presence('node-dead'),
+    'dead-1',
+    JSON.stringify({
+      organization_id: 'dead-1',
+      name: 'x',
+      connected_at: new Date().toISOString(),
+      metadata: {},
+    }),
+  );
+  t.is((await world.api.get('/api/v1/controller/orchestrators/live/dead-1')).status, 404);
+
+  await until('the row to be inactive', async () => {
+    return (await rowsOf(world, 'dead-1')).instance?.status === 'inactive';
+  });
+  t.is((await rowsOf(world, 'dead-1')).organization?.status, 'inactive');
+  await until('its presence to be gone', async () => !(await world.redis.hexists(keys.owners, 'dead-1')));
+  t.deepEqual(await world.redis.keys(`{${world.settings.redis.prefix}}*node-dead*`), []);
+  const { body } = await world.api.get('/api/v1/internal/logs?orchestrator_id=dead-1&event=disconnect');
+  t.is(body.data.items[0].message, '[C-OCS] Orchestrator dead-1 disconnected');
+});

@@ -1,0 +1,124 @@
+// The settings: config/ and the environment, checked once.
+import test from 'ava';
+import { loadSettings, SettingsError } from '../src/settings.ts';
+
+const stores = { DATABASE_URL: 'postgres://u:p@localhost/db', REDIS_URL: 'redis://localhost:6379' };
+
+/** The faults that settings from this environment have, one a line. */
+function faultsOf(t: { throws: (fn: () => unknown) => unknown }, env: NodeJS.ProcessEnv): string[] {
+  const error = t.throws(() => loadSettings({ env }));
+  if (!(error instanceof SettingsError)) throw new Error('not a SettingsError', { cause: error });
+  return error.message.split('\n');
+}
+
+test('default.yaml has every setting but the stores', (t) => {
+  const settings = loadSettings({ env: stores });
+  t.like(settings, {
+    http: { host: '127.0.0.1', port: 8765, bodyLimitBytes: 1_048_576 },
+    socket: { heartbeatIntervalMs: 30_000, handshakeTimeoutMs: 15_000 },
+    presence: { leaseMs: 15_000, renewEveryMs: 5_000 },
+    sweep: { unhealthyAfterIntervals: 3, inactiveAfterIntervals: 10 },
+    logs: { level: 'info', ringSize: 5_000 },
+  });
+  t.is(settings.database.url, stores.DATABASE_URL);
+  t.is(settings.redis.url, stores.REDIS_URL);
+});
+
+test('NODE_ENV chooses the file beside default.yaml', (t) => {
+  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'test' } }).http.port, 0);
+  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'test' } }).logs.level, 'silent');
+  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'production' } }).http.host, '0.0.0.0');
+  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'no such' } }).http.host, '127.0.0.1');
+});
+
+test('the environment overrides the files, with whole numbers where numbers are due', (t) => {
+  const settings = loadSettings({
+    env: {
+      ...stores,
+      NODE_ENV: 'production',
+      HOST: '::1',
+      PORT: '9000',
+      HEARTBEAT_INTERVAL_MS: '1000',
+      DATABASE_POOL_SIZE: '7',
+      REDIS_PREFIX: 'mine',
+      LOG_LEVEL: 'debug',
+      LOG_RING_SIZE: '100',
+      INDEPENDENCE_FOLDER: 'elsewhere',
+      SHUTDOWN_DEADLINE_MS: '5000',
+      RECONNECTS_PER_SECOND: '50',
+    },
+  });
+  t.like(settings, {
+    http: { host: '::1', port: 9_000 },
+    socket: { heartbeatIntervalMs: 1_000 },
+    database: { poolSize: 7 },
+    redis: { prefix: 'mine' },
+    logs: { level: 'debug', ringSize: 100 },
+    independence: { folder: 'elsewhere' },
+    shutdown: { deadlineMs: 5_000, reconnectsPerSecond: 50 },
+  });
+});
+
+test('only the environment that is given counts', (t) => {
+  t.is(loadSettings({ env: stores }).redis.prefix, 'moolai');
+});
+
+test('the settings are frozen, all the way down', (t) => {
+  const settings = loadSettings({ env: stores });
+  t.true(Object.isFrozen(settings));
+  for (const [section, values] of Object.entries(settings)) t.true(Object.isFrozen(values), section);
+  t.throws(() => Object.assign(settings.http, { port: 1 }), { instanceOf: TypeError });
+});
+
+test('every fault is named at once, with where it is and what is there', (t) => {
+  const faults = faultsOf(t, {
+    PORT: '70000',
+    HEARTBEAT_INTERVAL_MS: 'often',
+    REDIS_PREFIX: 'a b',
+    LOG_LEVEL: 'loud',
+    DATABASE_URL: 'mysql://u:secret@localhost/db',
+  });
+  t.is(faults.length, 6);
+  for (const [at, shown] of [
+    ['http.port', '"70000"'],
+    ['socket.heartbeatIntervalMs', '"often"'],
+    ['redis.prefix', '"a b"'],
+    ['logs.level', '"loud"'],
+    ['database.url', ''],
+    ['redis.url', 'REDIS_URL'],
+  ] as const) {
+    const fault = faults.find((each) => each.startsWith(`${at}: `));
+    t.true(fault?.includes(shown), `${at}: ${fault}`);
+  }
+  t.false(faults.join().includes('secret'));
+});
+
+test('stores that are not given are named by their variable', (t) => {
+  t.deepEqual(faultsOf(t, {}).toSorted(), [
+    'database.url: is not set: give it in the environment as DATABASE_URL',
+    'redis.url: is not set: give it in the environment as REDIS_URL',
+  ]);
+});
+
+for (const [variable, path, values] of [
+  ['PORT', 'http.port', ['-1', '1.5', 'http', '65536']],
+  ['DATABASE_POOL_SIZE', 'database.poolSize', ['3', '501']],
+  ['LOG_RING_SIZE', 'logs.ringSize', ['0']],
+  ['SHUTDOWN_DEADLINE_MS', 'shutdown.deadlineMs', ['0', '86400001']],
+  ['REDIS_URL', 'redis.url', ['localhost', 'http://localhost']],
+  ['DATABASE_URL', 'database.url', ['redis://localhost', 'db']],
+] as const)
+  for (const value of values)
+    test(`${variable}=${value} is a fault of ${path}`, (t) => {
+      const faults = faultsOf(t, { ...stores, [variable]: value });
+      t.is(faults.length, 1);
+      t.true(faults[0]?.startsWith(`${path}: `), faults[0]);
+    });
+
+test('TLS and the other name of Postgres are URLs of the right kind', (t) => {
+  const settings = loadSettings({
+    env: { DATABASE_URL: 'postgresql://h/d', REDIS_URL: 'rediss://h:6380/1' },
+  });
+  t.is(settings.database.url, 'postgresql://h/d');
+  t.is(settings.redis.url, 'rediss://h:6380/1');
+});

@@ -1,0 +1,77 @@
+// One connection counts for an orchestrator: the newest.
+import test from 'ava';
+import { rowsOf } from '../support/rows.ts';
+import { until } from '../support/until.ts';
+import { openWorld } from '../support/world.ts';
+
+const world = await openWorld();
+test.after.always(() => world.close());
+
+const { api, controller, open, connect } = world.replica(0);
+
+test('of two sockets with one id on the same replica the older is told, and closed', async (t) => {
+  const older = await connect('twice-1');
+  const newer = await connect('twice-1', { metadata: { version: '2' } });
+
+  t.deepEqual(await older.event('superseded'), { epoch: 2, by_node: controller.nodeId });
+  t.is(await older.closed(), 'io server disconnect');
+  t.is((await newer.event('handshake_ack')).epoch, 2);
+  t.is((await newer.ask('i_am_alive', {})).status, 'processed');
+
+  const sent = await api.post('/api/v1/internal/orchestrators/twice-1/send', { type: 'hello' });
+  t.is((await newer.event('hello')).message_id, sent.body.message_id);
+  t.false(older.received.some((each) => each.event === 'hello'));
+});
+
+test('the late disconnect of a superseded socket changes nothing', async (t) => {
+  const older = await connect('late-1');
+  const newer = await connect('late-1');
+  const before = await rowsOf(world, 'late-1');
+  await older.closed();
+  await until('the older connection to have ended', async () => {
+    const lines = await api.get('/api/v1/internal/logs?event=superseded&orchestrator_id=late-1');
+    return lines.body.data.total === 1;
+  });
+
+  t.like(before.instance, { status: 'active', connection_epoch: 2 });
+  t.deepEqual(await rowsOf(world, 'late-1'), before);
+  const live = await api.get('/api/v1/controller/orchestrators/live/late-1');
+  t.is(live.status, 200);
+  t.is((await newer.ask('i_am_alive', {})).status, 'processed');
+  const disconnects = await api.get('/api/v1/internal/logs?event=disconnect&orchestrator_id=late-1');
+  t.is(disconnects.body.data.total, 0);
+});
+
+test('of many handshakes at once with one id exactly one connection is left, the one of the row', async (t) => {
+  const rivals = await Promise.all(Array.from({ length: 12 }, () => open()));
+  for (const rival of rivals) rival.socket.emit('handshake', { data: { orchestrator_id: 'rush-1' } });
+
+  await until('all but one to be closed', () => rivals.filter((each) => each.socket.connected).length === 1);
+  const winner = await until('the winner', () => rivals.find((each) => each.socket.connected));
+  const ack = await winner.event('handshake_ack');
+  const { instance } = await rowsOf(world, 'rush-1');
+  t.is(ack.epoch, 12);
+  t.like(instance, { connection_epoch: 12, status: 'active' });
+  for (const rival of rivals)
+    if (rival !== winner) t.truthy(rival.received.find((each) => each.event === 'superseded'));
+  t.is((await winner.ask('i_am_alive', {})).status, 'processed');
+});
+
+test('a handshake is not made older by the one before it that is still being written', async (t) => {
+  await connect('slow-1');
+  await using held = await world.hold(
+    "SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'slow-1' FOR UPDATE",
+  );
+  const second = await open();
+  const third = await open();
+  const acks = [second.handshake('slow-1')];
+  await held.awaited();
+  acks.push(third.handshake('slow-1'));
+  await held.release();
+  t.deepEqual(
+    (await Promise.all(acks)).map((ack) => ack.epoch),
+    [2, 3],
+  );
+  t.is((await second.event('superseded')).epoch, 3);
+  t.is((await third.ask('i_am_alive', {})).status, 'processed');
+});

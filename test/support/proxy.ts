@@ -1,0 +1,76 @@
+// Owns a proxy before a store: it counts what passes, and it can be cut as if the store were away.
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+
+export interface StoreProxy {
+  /** The same URL, but through this proxy. */
+  through(url: string): string;
+  /** Bytes that clients have sent to the store so far. */
+  readonly sentBytes: number;
+  /** Closes every connection and refuses new ones. */
+  cut(): void;
+  /** Takes connections again. */
+  mend(): void;
+  close(): Promise<void>;
+}
+
+export async function openProxy(): Promise<StoreProxy> {
+  const sockets = new Set<Socket>();
+  let target: { host: string; port: number } | undefined;
+  let isCut = false;
+  let sentBytes = 0;
+
+  const server = createServer((client) => {
+    if (isCut || target === undefined) {
+      client.destroy();
+      return;
+    }
+    const store = connect(target);
+    for (const [from, to] of [
+      [client, store],
+      [store, client],
+    ] as const) {
+      sockets.add(from);
+      from.setNoDelay(true);
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        sockets.delete(from);
+        to.destroy();
+      });
+      from.pipe(to);
+    }
+    client.on('data', (chunk) => {
+      sentBytes += chunk.length;
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+
+  const cut = () => {
+    isCut = true;
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    through(url) {
+      const changed = new URL(url);
+      target = { host: changed.hostname, port: Number(changed.port) };
+      changed.hostname = '127.0.0.1';
+      changed.port = String(port);
+      return changed.href;
+    },
+    get sentBytes() {
+      return sentBytes;
+    },
+    cut,
+    mend() {
+      isCut = false;
+    },
+    async close() {
+      cut();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
