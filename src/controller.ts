@@ -107,14 +107,14 @@ export async function startController(
   const messages = createMessages({ database, instances, clock, log });
   const registrations = createRegistrations({
     database,
-    async closeConnection(id) {
+    async closeConnection(id, epoch) {
       // A Redis that is away keeps nothing from being deleted; the replica that has the socket, or the sweep, follows.
       await presence
-        .forget(id)
+        .forget(id, epoch)
         .catch((error: unknown) =>
           log.warn({ orchestrator_id: id, error }, `Presence of ${id} was not cleared`),
         );
-      sockets.closeEverywhere(id, ...deregistered(id));
+      sockets.closeEverywhere(id, epoch, deregistered(id));
     },
     log,
   });

@@ -1,4 +1,5 @@
-// Owns the table `orchestrator_instances`: every orchestrator the fleet knows, connected or not.
+// Owns the table `orchestrator_instances`: every orchestrator the fleet knows, connected or not. Its columns
+// connection_epoch and node_id, which say which connection counts, are the statements' business alone.
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import { type Activity, activities, Organization } from './organizations.ts';
 
@@ -30,10 +31,6 @@ export const OrchestratorInstance = defineEntity({
     containerId: p.text().nullable(),
     imageName: p.text().nullable(),
     phoenixEndpoint: p.text().nullable(),
-    /** Raised by each handshake; whoever holds an older one no longer speaks for this orchestrator. */
-    connectionEpoch: p.integer(),
-    /** The replica that took the newest handshake. */
-    nodeId: p.text().nullable(),
     createdAt: p.datetime(),
     updatedAt: p.datetime(),
   },

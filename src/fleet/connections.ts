@@ -52,7 +52,7 @@ export interface Connections {
    * Ends the presence, and writes `inactive` once its last heartbeats are written, which would otherwise make the
    * row active again. Returns false, and changes nothing, if a newer connection counts.
    */
-  close(connection: Omit<Connection, 'nodeId'>, lastBeats: Promise<unknown>): Promise<boolean>;
+  close(connection: Connection, lastBeats: Promise<unknown>): Promise<boolean>;
   /**
    * Brings this replica's presence in Redis in line with its sockets, after Redis was away or lost its data.
    * @param local asked for the connections of this replica
@@ -156,7 +156,7 @@ export function createConnections(dependencies: {
     async close(connection, lastBeats) {
       // The row may say so already: the sweep has found it silent, or it was deregistered.
       const [written, released] = await Promise.all([
-        lastBeats.then(() => disconnects.add(connection.orchestratorId, { ...connection, nodeId })),
+        lastBeats.then(() => disconnects.add(connection.orchestratorId, connection)),
         presence.release(connection.orchestratorId, connection.epoch).catch((error: unknown) => {
           // What stays in Redis is under this node's name: the next registration, or the sweep, clears it.
           lease.invalidate();

@@ -99,7 +99,6 @@ export function createInstances(dependencies: { database: Database; clock: Clock
             sessionConfig: {},
             environmentVariables: {},
             monitoringEnabled: true,
-            connectionEpoch: 0,
           });
         });
       } catch (error) {

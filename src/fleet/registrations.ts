@@ -14,24 +14,24 @@ export interface Registrations {
   /** Inserts or updates both rows; a new instance is inactive until it connects. */
   register(registration: Registration): Promise<Registered>;
   /** Deletes the instance with what hangs on it and closes its connection, wherever that is. @throws not_found */
-  deleteInstance(orchestratorId: string): Promise<Removed>;
+  deleteInstance(orchestratorId: string): Promise<Removed['deleted']>;
   /** The same, in the words of an orchestrator that leaves the fleet. @throws not_found */
-  deregister(orchestratorId: string): Promise<Removed>;
+  deregister(orchestratorId: string): Promise<Removed['deleted']>;
 }
 
-/** @param dependencies.closeConnection closes the connection on whichever replica has it */
+/** @param dependencies.closeConnection closes the connections up to an epoch, on whichever replica has them */
 export function createRegistrations(dependencies: {
   database: Database;
-  closeConnection(orchestratorId: string): Promise<void>;
+  closeConnection(orchestratorId: string, epoch: number): Promise<void>;
   log: Log;
 }): Registrations {
   const { database, log } = dependencies;
 
-  async function remove(orchestratorId: string): Promise<Removed> {
+  async function remove(orchestratorId: string): Promise<Removed['deleted']> {
     const removed = await writeRemoval(database, orchestratorId);
     if (removed === undefined) throw notFound('Orchestrator', orchestratorId);
-    await dependencies.closeConnection(orchestratorId);
-    return removed;
+    await dependencies.closeConnection(orchestratorId, removed.epoch);
+    return removed.deleted;
   }
 
   return {

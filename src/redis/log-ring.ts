@@ -2,6 +2,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
+import { within } from '../deadline.ts';
 import type { LineSink } from '../log.ts';
 import { isRedisAway } from './failures.ts';
 import type { Keys } from './keys.ts';
@@ -36,6 +37,11 @@ export interface LogRing extends LineSink {
   abandon(): void;
 }
 
+/** No line: it is written nowhere, and its turn comes when all lines before it are written. */
+const marker = '';
+/** A read waits no longer for this replica's own lines to be written: it is then told what is there. */
+const ownLinesWithinMs = 1_000;
+
 /**
  * @param options.size lines the ring keeps
  * @param options.backlog lines held in memory while Redis is away or slow; beyond it the oldest are dropped
@@ -58,7 +64,8 @@ export function createLogRing(options: {
     maxBatch: 500,
     maxHeld: options.backlog,
     async flush(batch) {
-      await append([keys.logs], [options.size, ...batch]);
+      const written = batch.filter((line) => line !== marker);
+      if (written.length > 0) await append([keys.logs], [options.size, ...written]);
       if (dropped > reported) {
         const count = dropped - reported;
         reported = dropped;
@@ -75,15 +82,23 @@ export function createLogRing(options: {
     },
   });
 
+  function nextKey(): string {
+    sequence += 1;
+    return String(sequence);
+  }
+  const ownLines = () =>
+    within(
+      ownLinesWithinMs,
+      lines.add(nextKey(), marker),
+      () => new Error('Redis takes the lines too slowly'),
+    );
+
   return {
-    write(line) {
-      sequence += 1;
-      lines.put(String(sequence), line);
-    },
+    write: (line) => lines.put(nextKey(), line),
     async read() {
-      // First what this replica still holds, so that a caller finds the line of the call it has just made. A Redis
-      // that is away fails the read below, and is not waited for here.
-      if (redis.status === 'ready') await Promise.race([lines.idle(), redis.ping()]);
+      // First what this replica still holds, so that a caller finds the line of the call it has just made: a marker
+      // goes behind it. A Redis that is away fails the read below, and is not waited for here.
+      if (redis.status === 'ready') await ownLines().catch(() => undefined);
       const entries = await redis.xrevrange(keys.logs, '+', '-', 'COUNT', options.size);
       return entries.flatMap(([id, fields]) => {
         const parsed = lineSchema.safeParse(JSON.parse(fields[1] ?? 'null'));

@@ -39,8 +39,8 @@ export interface Presence {
   >;
   /** Ends this node's connection. Returns false, and changes nothing, when another connection counts by now. */
   release(orchestratorId: string, epoch: number): Promise<boolean>;
-  /** Ends the connection of whichever node has it: the orchestrator is no part of the fleet any more. */
-  forget(orchestratorId: string): Promise<void>;
+  /** Ends the connection of whichever node has it, if it is of this epoch or an older one. */
+  forget(orchestratorId: string, epoch: number): Promise<void>;
   /** The owners, in the order of the ids; undefined where nobody is connected through a live node. */
   owners(orchestratorIds: readonly string[]): Promise<(Owner | undefined)[]>;
   /** Keeps a frame until `ttlMs` for an orchestrator that has no owner; returns the owner, unparked, if it has one. */
@@ -148,9 +148,9 @@ export function createPresence(options: {
       const keysOf = [keys.owners, keys.presence(nodeId), keys.lastSeen];
       return (await releaseScript(keysOf, [orchestratorId, epoch, nodeId])) === 1;
     },
-    async forget(orchestratorId) {
+    async forget(orchestratorId, epoch) {
       const owner = asOwner((await redis.hget(keys.owners, orchestratorId)) ?? '');
-      if (owner === undefined) return;
+      if (owner === undefined || owner.epoch > epoch) return;
       const keysOf = [keys.owners, keys.presence(owner.nodeId), keys.lastSeen];
       await releaseScript(keysOf, [orchestratorId, owner.epoch, owner.nodeId]);
     },

@@ -39,8 +39,6 @@ export interface Sockets {
   close(): Promise<void>;
 }
 
-const anyEpoch = Number.MAX_SAFE_INTEGER;
-
 export function openSockets(options: {
   http: HttpServer;
   redis: RedisConnections;
@@ -147,9 +145,9 @@ export function openSockets(options: {
 }
 
 /** A connection is closed because its orchestrator was removed from the fleet. */
-export function deregistered(orchestratorId: string): [epoch: number, error: SocketError] {
+export function deregistered(orchestratorId: string): SocketError {
   const message = `orchestrator ${orchestratorId} was removed from the fleet`;
-  return [anyEpoch, { code: 'deregistered', message, retryable: false }];
+  return { code: 'deregistered', message, retryable: false };
 }
 
 /** A connection is closed because nothing was heard on it for too long. */

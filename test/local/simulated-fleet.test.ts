@@ -18,6 +18,8 @@ import { openWorld, type World } from '../support/world.ts';
 
 const command = fileURLToPath(new URL('../../src/local/orchestrator.ts', import.meta.url));
 
+/** For what takes a whole fleet, or a process of its own, on a machine busy with the other tests. */
+const patienceMs = 20_000;
 const internal = '/api/v1/internal/orchestrators';
 const live = '/api/v1/controller/orchestrators/live';
 let world: World;
@@ -58,7 +60,7 @@ function run(t: ExecutionContext, args: string[]) {
   child.stderr.on('data', (text) => (output.stderr += text));
   return {
     output,
-    prints: (text: string) => until(`${text} on stdout`, () => output.stdout.includes(text)),
+    prints: (text: string) => until(`${text} on stdout`, () => output.stdout.includes(text), patienceMs),
     interrupt: () => child.kill('SIGINT'),
     exitCode: async () => (await exited)[0],
   };
@@ -135,7 +137,7 @@ test('the summary of a fleet of fifty is right', async (t) => {
   const own = { organizationId: 'fifty', idPrefix: 'sim', count: 50 };
   const fleet = startFleet({ url, ...own, concurrency: 10, heartbeatIntervalMs: 200 });
   t.teardown(fleet.stop);
-  await until('all to be connected', () => fleet.summary().connected === 50);
+  await until('all to be connected', () => fleet.summary().connected === 50, patienceMs);
   await until('two beats of each', () => fleet.summary().beatsAcknowledged >= 100);
   t.is(await liveCount('fifty'), 50);
   t.is((await world.api.post(`${internal}/sim-0007/send`, { type: 'hello', ack: true })).status, 200);
@@ -174,7 +176,7 @@ test('the command prints each step and each frame, and ends well on Ctrl-C', asy
 test('the command with a count runs a fleet and sums it up', async (t) => {
   const fleet = ['--count', '20', '--id', 'demo', '--organization', 'twenty'];
   const { output, interrupt, exitCode } = run(t, [...fleet, '--url', url]);
-  await until('the fleet to be live', async () => (await liveCount('twenty')) === 20);
+  await until('the fleet to be live', async () => (await liveCount('twenty')) === 20, patienceMs);
   interrupt();
   t.is(await exitCode(), 0);
   t.regex(output.stdout, /^Fleet of 20, \d+\.\d s\n {2}connected +\d+ of 20\n/m);

@@ -85,7 +85,7 @@ test.serial('ten intervals without a heartbeat close the connection and make the
     '[C-OCS] Cleaned up connection for mute-2',
   ]);
 
-  t.is((await (await connect('mute-2')).event('handshake_ack')).epoch, 2);
+  await connect('mute-2');
   t.deepEqual(await stateOf('mute-2'), alive);
 });
 

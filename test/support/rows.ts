@@ -16,6 +16,8 @@ export async function rowsOf(world: World, orchestratorId: string, organizationI
   const [organization] = await world.sql('SELECT * FROM organizations WHERE organization_id = $1', [
     organizationId ?? instance?.organization_id ?? orchestratorId,
   ]);
+  // A bigint, which the driver hands over as text.
+  if (instance !== undefined) instance.connection_epoch = Number(instance.connection_epoch);
   return { instance, organization };
 }
 

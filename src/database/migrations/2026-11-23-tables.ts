@@ -24,6 +24,8 @@ export class Tables extends Migration {
       ) WITH (fillfactor = 66)`);
     this.addSql('CREATE INDEX organizations_newest ON organizations (created_at DESC, organization_id DESC)');
 
+    // Of the whole fleet, not of a row: an orchestrator that is deleted and comes back never has an epoch twice.
+    this.addSql('CREATE SEQUENCE connection_epochs');
     this.addSql(`
       CREATE TABLE orchestrator_instances (
         orchestrator_id varchar(255) PRIMARY KEY,
@@ -47,7 +49,7 @@ export class Tables extends Migration {
         container_id text,
         image_name text,
         phoenix_endpoint text,
-        connection_epoch integer NOT NULL DEFAULT 0,
+        connection_epoch bigint NOT NULL DEFAULT 0,
         node_id text,
         created_at timestamptz(3) NOT NULL DEFAULT now(),
         updated_at timestamptz(3) NOT NULL DEFAULT now()
@@ -84,6 +86,7 @@ export class Tables extends Migration {
   override down(): void {
     this.addSql('DROP TABLE orchestrator_messages');
     this.addSql('DROP TABLE orchestrator_instances');
+    this.addSql('DROP SEQUENCE connection_epochs');
     this.addSql('DROP TABLE organizations');
   }
 }

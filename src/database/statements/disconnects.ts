@@ -4,8 +4,6 @@ import type { Database, Query } from '../database.ts';
 export interface Connection {
   orchestratorId: string;
   epoch: number;
-  /** The replica that has it: one that was deleted and made anew elsewhere counts its epochs from the start. */
-  nodeId: string | null;
 }
 
 const lockOrganizations = `
@@ -15,7 +13,7 @@ const lockOrganizations = `
 
 const inactivateInstances = `
   WITH gone AS (
-    SELECT * FROM unnest($1::text[], $2::int[], $3::text[]) AS g (orchestrator_id, epoch, node_id)
+    SELECT * FROM unnest($1::text[], $2::bigint[]) AS g (orchestrator_id, epoch)
   ), locked AS MATERIALIZED (
     SELECT i.orchestrator_id FROM orchestrator_instances i JOIN gone USING (orchestrator_id)
     ORDER BY i.orchestrator_id FOR NO KEY UPDATE OF i
@@ -23,8 +21,7 @@ const inactivateInstances = `
   UPDATE orchestrator_instances i SET status = 'inactive', node_id = NULL
   FROM gone g JOIN locked USING (orchestrator_id)
   WHERE i.orchestrator_id = g.orchestrator_id AND i.connection_epoch = g.epoch AND i.status = 'active'
-    AND (g.node_id IS NULL OR COALESCE(i.node_id, g.node_id) = g.node_id)
-    AND ($4::timestamptz IS NULL OR (i.last_seen < $4 AND NOT i.is_independent))
+    AND ($3::timestamptz IS NULL OR (i.last_seen < $3 AND NOT i.is_independent))
   RETURNING i.orchestrator_id, i.connection_epoch, i.organization_id`;
 
 // A statement of its own: it must see what the statement before it changed, and the organizations are locked.
@@ -34,8 +31,8 @@ const inactivateOrganizations = `
     SELECT FROM orchestrator_instances i WHERE i.organization_id = o.organization_id AND i.status = 'active')`;
 
 /**
- * Turns the instances inactive whose epoch and replica are still the ones given, and each organization that has no
- * active instance left. An older epoch changes nothing.
+ * Turns the instances inactive whose epoch is still the one given, and each organization that has no active
+ * instance left. An older epoch changes nothing.
  * @param silentBefore if given, only those not heard of since then, and no independent one
  * @returns the connections that were turned inactive
  */
@@ -49,8 +46,7 @@ export async function writeDisconnects(
   return database.transaction(async (query) => {
     await query(lockOrganizations, [ids]);
     const epochs = connections.map((connection) => connection.epoch);
-    const nodes = connections.map((connection) => connection.nodeId);
-    const gone = await query(inactivateInstances, [ids, epochs, nodes, silentBefore ?? null]);
+    const gone = await query(inactivateInstances, [ids, epochs, silentBefore ?? null]);
     if (gone.length > 0)
       await query(inactivateOrganizations, [[...new Set(gone.map((row) => row.organization_id))]]);
     return gone.map(asConnection);
@@ -60,7 +56,7 @@ export async function writeDisconnects(
 /** Instances that are active by the word of a replica that is not among the live ones. */
 export async function findOrphans(query: Query, liveNodeIds: readonly string[]): Promise<Connection[]> {
   const rows = await query(
-    `SELECT orchestrator_id, connection_epoch, node_id FROM orchestrator_instances
+    `SELECT orchestrator_id, connection_epoch FROM orchestrator_instances
      WHERE status = 'active' AND node_id IS NOT NULL AND node_id <> ALL ($1::text[])`,
     [liveNodeIds],
   );
@@ -70,7 +66,7 @@ export async function findOrphans(query: Query, liveNodeIds: readonly string[]):
 /** Active instances, not independent, that were last heard of before `silentBefore`. */
 export async function findSilent(query: Query, silentBefore: Date): Promise<Connection[]> {
   const rows = await query(
-    `SELECT orchestrator_id, connection_epoch, node_id FROM orchestrator_instances
+    `SELECT orchestrator_id, connection_epoch FROM orchestrator_instances
      WHERE status = 'active' AND NOT is_independent AND last_seen < $1`,
     [silentBefore],
   );
@@ -94,9 +90,5 @@ export async function markUnhealthy(query: Query, silentBefore: Date): Promise<s
 }
 
 function asConnection(row: Record<string, unknown>): Connection {
-  return {
-    orchestratorId: String(row.orchestrator_id),
-    epoch: Number(row.connection_epoch),
-    nodeId: typeof row.node_id === 'string' ? row.node_id : null,
-  };
+  return { orchestratorId: String(row.orchestrator_id), epoch: Number(row.connection_epoch) };
 }

@@ -16,7 +16,7 @@ export interface Introduction {
 }
 
 export interface Introduced {
-  /** Higher than every epoch this orchestrator had before, or the same for a repeat by the socket that holds it. */
+  /** Higher than every epoch given before in the whole fleet, or the same for a repeat by the socket that holds it. */
   epoch: number;
   organizationId: string;
   name: string;
@@ -29,7 +29,7 @@ export interface Introduced {
 
 const input = `jsonb_to_recordset($1::jsonb) AS h (
   orchestrator_id text, organization_id text, name text, location text, features jsonb, metadata jsonb,
-  epoch int, node_id text, at timestamptz)`;
+  epoch bigint, node_id text, at timestamptz)`;
 
 // An organization's own namesake speaks for it; any other of its orchestrators only fills in what is missing.
 const tenants = `(
@@ -74,7 +74,7 @@ const updateInstances = `
       last_seen = GREATEST(i.last_seen, h.at), updated_at = h.at, node_id = h.node_id,
       name = COALESCE(h.name, i.name), location = COALESCE(h.location, i.location),
       features = COALESCE(h.features, i.features), metadata = COALESCE(h.metadata, i.metadata),
-      connection_epoch = i.connection_epoch + CASE WHEN h.epoch = i.connection_epoch THEN 0 ELSE 1 END
+      connection_epoch = CASE WHEN h.epoch = i.connection_epoch THEN h.epoch ELSE nextval('connection_epochs') END
   FROM hello h JOIN locked USING (orchestrator_id)
   WHERE i.orchestrator_id = h.orchestrator_id
   RETURNING i.orchestrator_id, i.organization_id, i.connection_epoch, i.name, i.location, i.features, i.metadata`;

@@ -29,7 +29,7 @@ export type BeatOutcome =
  */
 const beatStatement = `
   WITH beat AS (
-    SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
       AS b (orchestrator_id, epoch, node_id, health_status, at, features)
   ), tenant AS MATERIALIZED (
     SELECT o.organization_id FROM organizations o

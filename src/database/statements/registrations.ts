@@ -136,14 +136,15 @@ function asIndependence(row: Record<string, unknown>): Independence {
 }
 
 export interface Removed {
-  messages: number;
-  instances: number;
-  organizations: number;
+  /** Rows of each table. */
+  deleted: { messages: number; instances: number; organizations: number };
+  /** Connections up to this epoch were those of what is removed; a higher one is of its successor. */
+  epoch: number;
 }
 
 /**
  * Deletes the instance, its messages, and its organization if that has no other instance.
- * @returns how many rows of each table, or undefined for an unknown orchestrator
+ * @returns undefined for an unknown orchestrator
  */
 export function writeRemoval(database: Database, orchestratorId: string): Promise<Removed | undefined> {
   return database.transaction(async (query) => {
@@ -154,7 +155,7 @@ export function writeRemoval(database: Database, orchestratorId: string): Promis
       [orchestratorId],
     );
     const [instance] = await query(
-      'SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1 FOR UPDATE',
+      'SELECT connection_epoch FROM orchestrator_instances WHERE orchestrator_id = $1 FOR UPDATE',
       [orchestratorId],
     );
     if (organization === undefined || instance === undefined) return undefined;
@@ -175,6 +176,9 @@ export function writeRemoval(database: Database, orchestratorId: string): Promis
                          WHERE i.organization_id = o.organization_id AND i.status = 'active')`,
         [organization.organization_id],
       );
-    return { messages: messages.length, instances: 1, organizations: organizations.length };
+    return {
+      deleted: { messages: messages.length, instances: 1, organizations: organizations.length },
+      epoch: Number(instance.connection_epoch),
+    };
   });
 }
