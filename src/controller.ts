@@ -19,6 +19,7 @@ import { createReadiness } from './fleet/readiness.ts';
 import { createRegistrations } from './fleet/registrations.ts';
 import { createSweep } from './fleet/sweep.ts';
 import { createApp } from './http/app.ts';
+import { answerClientErrors } from './http/client-errors.ts';
 import { type Listen, listen } from './listen.ts';
 import { createLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -179,6 +180,7 @@ export async function startController(
     log,
   });
   http.on('request', app.callback());
+  answerClientErrors(http, clock);
   const sockets = openSockets({
     http,
     redis,
@@ -246,10 +248,11 @@ export async function startController(
 
   try {
     await requireSchema(database);
-    const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
+    // The lease first: a connection of a replica without one would count for nothing.
     await redis.tried();
     await lease.start();
     outbox.consume(arrivals.handle);
+    const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
     await independences.refreshFiles();
     log.info({ event: 'start' }, `Replica ${nodeId} is ready at ${url}`);
     return { url, nodeId, drain, stop: () => (stopping ??= stop()) };

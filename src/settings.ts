@@ -42,6 +42,7 @@ const schema = z
       url: storeUrl(/^postgres(ql)?:$/, 'DATABASE_URL'),
       poolSize: integer(4, 500),
       connectTimeoutMs: milliseconds,
+      readTimeoutMs: milliseconds,
       statementTimeoutMs: milliseconds,
     }),
     redis: z.strictObject({

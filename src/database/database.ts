@@ -29,8 +29,19 @@ export interface DatabaseOptions {
   url: string;
   poolSize: number;
   connectTimeoutMs: number;
+  /** How long a read may take, as the caller sees it. */
+  readTimeoutMs: number;
+  /** How long any statement may take, as the server sees it. */
   statementTimeoutMs: number;
   log: Log;
+}
+
+interface Queryable {
+  query<R extends Row>(query: {
+    text: string;
+    values: unknown[];
+    query_timeout: number;
+  }): Promise<{ rows: R[] }>;
 }
 
 /** Opens a pool. Connects lazily: a Postgres that is down now is an error of the call that needs it, not of this. */
@@ -39,12 +50,14 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     clientUrl: options.url,
     entities: [Organization, OrchestratorInstance, OrchestratorMessage],
     pool: { min: 0, max: options.poolSize },
+    // Or MikroORM would look for the database before anybody asks.
+    ensureDatabase: false,
     driverOptions: {
       application_name: 'moolai-controller',
       connectionTimeoutMillis: options.connectTimeoutMs,
       statement_timeout: options.statementTimeoutMs,
-      // The server's own bound may never be heard of when the network is gone.
-      query_timeout: options.statementTimeoutMs + 1_000,
+      // The server's own bound is never heard of when the server hangs or the network is gone.
+      query_timeout: options.readTimeoutMs,
       idle_in_transaction_session_timeout: options.statementTimeoutMs * 2,
       keepAlive: true,
     },
@@ -52,23 +65,28 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   });
   const pool = await orm.driver.getConnection().getNativeClient();
 
-  const query: Query = async (sql, parameters = []) => (await pool.query<Row>(sql, [...parameters])).rows;
+  // A batch may take longer than a caller waits for a read.
+  const query_timeout = options.statementTimeoutMs + 1_000;
+  const queryOn =
+    (client: Queryable): Query =>
+    async (text, parameters = []) =>
+      (await client.query<Row>({ text, values: [...parameters], query_timeout })).rows;
+  const query = queryOn(pool);
 
   return {
     fork: () => orm.em.fork(),
     query,
     async transaction(work) {
       const client = await pool.connect();
+      const queryHere = queryOn(client);
       let broken: Error | undefined;
       try {
-        await client.query('BEGIN');
-        const result = await work(async (sql, parameters = []) => {
-          return (await client.query<Row>(sql, [...parameters])).rows;
-        });
-        await client.query('COMMIT');
+        await queryHere('BEGIN');
+        const result = await work(queryHere);
+        await queryHere('COMMIT');
         return result;
       } catch (error) {
-        await client.query('ROLLBACK').catch((cause: unknown) => {
+        await queryHere('ROLLBACK').catch((cause: unknown) => {
           broken = cause instanceof Error ? cause : new Error(String(cause));
         });
         throw error;

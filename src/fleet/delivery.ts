@@ -202,7 +202,10 @@ export function createDelivery(dependencies: {
       const leftMs = frame.deadline - clock.now();
       if (leftMs <= 0) return;
       const owner = await presence.park(frame.orchestrator_id, JSON.stringify(frame), leftMs);
-      if (owner !== undefined) await outbox.enqueue(owner.nodeId, [{ ...frame, epoch: owner.epoch }]);
+      if (owner === undefined) return;
+      // An owner here that has just lost its socket has yet to say so in Redis: look again a little later.
+      const delayMs = owner.nodeId === nodeId ? watchEveryMs : 0;
+      await outbox.enqueue(owner.nodeId, [{ ...frame, epoch: owner.epoch }], delayMs);
     },
 
     settle(outcome) {

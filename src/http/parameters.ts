@@ -10,7 +10,7 @@ export const whole = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.int().min(min).max(max));
 
-const page = whole(1, 1_000_000_000);
+const page = whole(1, 999_999_999_999_999);
 const pageSize = whole(1, 100);
 const defaultPageSize = 20;
 

@@ -144,7 +144,7 @@ function createBodyReader(limitBytes: number): Middleware {
   });
   return async (ctx, next) => {
     // `is` answers null where there is no body, false where there is one of another type.
-    if (ctx.is('json') === false)
+    if (ctx.request.length !== 0 && ctx.is('json') === false)
       throw new HttpError(415, 'unsupported_media_type', 'The body must be application/json');
     await parser(ctx, next);
   };

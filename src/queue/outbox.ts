@@ -6,8 +6,12 @@ import type { Keys } from '../redis/keys.ts';
 import { type Frame, frameSchema } from './frame.ts';
 
 export interface Outbox {
-  /** Appends frames to a replica's queue, in their order, all or none. @throws when Redis is away */
-  enqueue(nodeId: string, frames: readonly Frame[]): Promise<void>;
+  /**
+   * Appends frames to a replica's queue, in their order, all or none.
+   * @param delayMs how long they stand aside before they are taken
+   * @throws when Redis is away
+   */
+  enqueue(nodeId: string, frames: readonly Frame[], delayMs?: number): Promise<void>;
   /** Starts to take frames from this replica's own queue, one after the other, in their order. */
   consume(deliver: (frame: Frame) => Promise<void>): void;
   /**
@@ -41,7 +45,6 @@ export function openOutbox(options: {
     const queue = new Queue(`outbound.${nodeId}`, {
       connection: options.commands,
       prefix: options.keys.queues,
-      skipVersionCheck: true,
     });
     queue.on('error', report);
     queues.set(nodeId, queue);
@@ -49,12 +52,12 @@ export function openOutbox(options: {
   }
 
   return {
-    async enqueue(nodeId, frames) {
+    async enqueue(nodeId, frames, delay = 0) {
       await queueOf(nodeId).addBulk(
         frames.map((frame) => ({
           name: jobName,
           data: frame,
-          opts: { removeOnComplete: kept, removeOnFail: kept, attempts: 1 },
+          opts: { removeOnComplete: kept, removeOnFail: kept, attempts: 1, delay },
         })),
       );
     },
@@ -68,7 +71,6 @@ export function openOutbox(options: {
           connection: options.patient('outbox'),
           prefix: options.keys.queues,
           concurrency: 1,
-          skipVersionCheck: true,
         },
       );
       worker.on('error', report);

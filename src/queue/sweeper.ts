@@ -20,7 +20,7 @@ export function openSweeper(options: {
   sweep(): Promise<void>;
   log: Log;
 }): Sweeper {
-  const shared = { prefix: options.keys.queues, skipVersionCheck: true };
+  const shared = { prefix: options.keys.queues };
   const report = (error: Error) => options.log.debug({ source: 'sweeper', error }, `Queue: ${error.message}`);
   const queue = new Queue(queueName, { ...shared, connection: options.commands });
   queue.on('error', report);

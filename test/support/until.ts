@@ -1,5 +1,7 @@
 // Owns waiting in tests: for a fact, with a deadline, never for time to pass.
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as pause } from 'node:timers/promises';
+
+const betweenLooksMs = 5;
 
 /**
  * Asks until the answer is neither undefined, null nor false, and returns it.
@@ -22,7 +24,8 @@ export async function until<T>(
     }
     if (performance.now() > deadline)
       throw new Error(`waited ${withinMs} ms for ${what}; last seen: ${describe(last)}`, { cause: last });
-    await turn();
+    // Between two looks, so that those waited for get the processor.
+    await pause(betweenLooksMs);
   }
 }
 

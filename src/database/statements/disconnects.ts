@@ -24,11 +24,23 @@ const inactivateInstances = `
     AND ($3::timestamptz IS NULL OR (i.last_seen < $3 AND NOT i.is_independent))
   RETURNING i.orchestrator_id, i.connection_epoch, i.organization_id`;
 
-// A statement of its own: it must see what the statement before it changed, and the organizations are locked.
-const inactivateOrganizations = `
-  UPDATE organizations o SET status = 'inactive'
-  WHERE o.organization_id = ANY ($1::text[]) AND o.status = 'active' AND NOT EXISTS (
-    SELECT FROM orchestrator_instances i WHERE i.organization_id = o.organization_id AND i.status = 'active')`;
+const settleStatement = `
+  UPDATE organizations o SET status = now.status
+  FROM (
+    SELECT organization_id, CASE WHEN EXISTS (
+      SELECT FROM orchestrator_instances i WHERE i.organization_id = each.organization_id AND i.status = 'active')
+      THEN 'active' ELSE 'inactive' END AS status
+    FROM unnest($1::text[]) AS each (organization_id)
+  ) now
+  WHERE o.organization_id = now.organization_id AND o.status <> now.status`;
+
+/**
+ * Makes each organization active if one of its instances is, else inactive. A statement of its own, which sees what
+ * those before it changed; the caller has locked the organizations, so that nobody changes an instance meanwhile.
+ */
+export async function settleOrganizations(query: Query, organizationIds: readonly unknown[]): Promise<void> {
+  if (organizationIds.length > 0) await query(settleStatement, [organizationIds]);
+}
 
 /**
  * Turns the instances inactive whose epoch is still the one given, and each organization that has no active
@@ -47,8 +59,7 @@ export async function writeDisconnects(
     await query(lockOrganizations, [ids]);
     const epochs = connections.map((connection) => connection.epoch);
     const gone = await query(inactivateInstances, [ids, epochs, silentBefore ?? null]);
-    if (gone.length > 0)
-      await query(inactivateOrganizations, [[...new Set(gone.map((row) => row.organization_id))]]);
+    await settleOrganizations(query, [...new Set(gone.map((row) => row.organization_id))]);
     return gone.map(asConnection);
   });
 }

@@ -1,5 +1,6 @@
 // Owns the statements that a batch of handshakes is written with.
 import type { Database, Query } from '../database.ts';
+import { settleOrganizations } from './disconnects.ts';
 
 export interface Introduction {
   orchestratorId: string;
@@ -42,6 +43,16 @@ const insertOrganizations = `
          COALESCE(features, '{}'), COALESCE(metadata, '{}')
   FROM ${tenants} t ORDER BY organization_id
   ON CONFLICT DO NOTHING`;
+
+// Organizations that one of their orchestrators leaves for another.
+const findLeft = `
+  SELECT DISTINCT i.organization_id FROM orchestrator_instances i JOIN ${input} USING (orchestrator_id)
+  WHERE i.organization_id <> h.organization_id`;
+
+const lockOrganizations = `
+  SELECT organization_id FROM organizations
+  WHERE organization_id = ANY ($2::text[]) OR organization_id IN (SELECT organization_id FROM ${input})
+  ORDER BY organization_id FOR NO KEY UPDATE`;
 
 const updateOrganizations = `
   WITH hello AS ${tenants}, locked AS MATERIALIZED (
@@ -106,9 +117,13 @@ export async function writeHandshakes(
   ];
   const [organizations, instances] = await database.transaction(async (query: Query) => {
     await query(insertOrganizations, parameters);
+    const left = (await query(findLeft, parameters)).map((row) => row.organization_id);
+    if (left.length > 0) await query(lockOrganizations, [...parameters, left]);
     const written = await query(updateOrganizations, parameters);
     await query(insertInstances, parameters);
-    return [written, await query(updateInstances, parameters)] as const;
+    const updated = await query(updateInstances, parameters);
+    await settleOrganizations(query, left);
+    return [written, updated] as const;
   });
   const settings = new Map(organizations.map((row) => [row.organization_id, row.settings]));
   const byId = new Map(instances.map((row) => [row.orchestrator_id, row]));

@@ -1,5 +1,6 @@
 // Owns the statements that register an orchestrator, change its independence and remove it, all tables at once.
 import type { Database } from '../database.ts';
+import { settleOrganizations } from './disconnects.ts';
 
 export interface Registration {
   orchestratorId: string;
@@ -40,6 +41,13 @@ export function writeRegistration(database: Database, registration: Registration
        ON CONFLICT DO NOTHING`,
       [organizationId, name, location, features],
     );
+    // Its own, and the one it may leave for it, in the order in which all lock them.
+    const locked = await query(
+      `SELECT organization_id FROM organizations WHERE organization_id = $1 OR organization_id =
+         (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $2)
+       ORDER BY organization_id FOR NO KEY UPDATE`,
+      [organizationId, orchestratorId],
+    );
     const [organization] = await query(
       `UPDATE organizations SET updated_at = now(),
          name = CASE WHEN $5 THEN COALESCE($2, name) ELSE name END,
@@ -76,6 +84,11 @@ export function writeRegistration(database: Database, registration: Registration
         environment,
       ],
     );
+    if (locked.length > 1)
+      await settleOrganizations(
+        query,
+        locked.map((row) => row.organization_id),
+      );
     return {
       organizationName: String(organization?.name),
       status: String(instance?.status),
@@ -169,13 +182,7 @@ export function writeRemoval(database: Database, orchestratorId: string): Promis
        RETURNING 1`,
       [organization.organization_id],
     );
-    if (organizations.length === 0)
-      await query(
-        `UPDATE organizations o SET status = 'inactive' WHERE organization_id = $1 AND status = 'active'
-         AND NOT EXISTS (SELECT FROM orchestrator_instances i
-                         WHERE i.organization_id = o.organization_id AND i.status = 'active')`,
-        [organization.organization_id],
-      );
+    if (organizations.length === 0) await settleOrganizations(query, [organization.organization_id]);
     return {
       deleted: { messages: messages.length, instances: 1, organizations: organizations.length },
       epoch: Number(instance.connection_epoch),
