@@ -1,5 +1,6 @@
 // Owns an orchestrator in tests: a bare Socket.IO client that remembers every event it got.
 import { io, type Socket } from 'socket.io-client';
+import type { HandshakeAck } from '../../src/socket/protocol.ts';
 import { until } from './until.ts';
 
 export interface Received {
@@ -21,16 +22,6 @@ export interface TestOrchestrator {
   /** Resolves to the reason once the connection is closed. */
   closed(): Promise<string>;
   close(): void;
-}
-
-export interface HandshakeAck {
-  type: string;
-  orch_id: string;
-  orchestrator_id: string;
-  epoch: number;
-  node_id: string;
-  heartbeat_interval_ms: number;
-  ts: string;
 }
 
 export async function connectOrchestrator(

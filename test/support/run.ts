@@ -23,6 +23,7 @@ try {
       NODE_ENV: 'test',
       TEST_DATABASE_URL: stores.databaseUrl,
       TEST_REDIS_URL: stores.redisUrl,
+      TEST_FOLDER: folder,
     },
   });
   // A terminal's Ctrl-C reaches ava too; what is left to do here is to take the stores down.

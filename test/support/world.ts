@@ -1,7 +1,6 @@
 // Owns a controller under test: replicas of its own on a database and a Redis prefix of their own.
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MikroORM } from '@mikro-orm/postgresql';
 import { Redis } from 'ioredis';
@@ -80,7 +79,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   url.pathname = `/${name}`;
   const database = await openPool(url.href);
   const redis = new Redis(redisUrl);
-  const folder = await mkdtemp(join(tmpdir(), 'moolai-controller-world-'));
+  const folder = await mkdtemp(join(required('TEST_FOLDER'), 'world-'));
   const clock = createClock();
   const settings = withChanges(
     loadSettings({

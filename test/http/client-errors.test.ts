@@ -1,0 +1,56 @@
+// What is not HTTP, or too much of it, gets the error envelope too.
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import test from 'ava';
+import { openWorld } from '../support/world.ts';
+
+const world = await openWorld();
+test.after.always(() => world.close());
+
+/** Sends bytes as they are, and returns the whole answer. */
+async function raw(request: string): Promise<{ status: string; body: Record<string, unknown> }> {
+  const { port, hostname } = new URL(world.replica(0).controller.url);
+  const socket = connect(Number(port), hostname);
+  await once(socket, 'connect');
+  socket.write(request);
+  const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n');
+  return { status: head.slice(0, head.indexOf('\r\n')), body: JSON.parse(body) };
+}
+
+test('what is not HTTP is a 400 with the envelope', async (t) => {
+  const { status, body } = await raw('good morning\r\n\r\n');
+  t.is(status, 'HTTP/1.1 400 Bad Request');
+  t.like(body, { success: false, code: 'invalid_request' });
+  t.is(typeof body.timestamp, 'string');
+});
+
+test('an unknown method token is a 400 with the envelope', async (t) => {
+  const { status, body } = await raw('FETCH / HTTP/1.1\r\nHost: x\r\n\r\n');
+  t.is(status, 'HTTP/1.1 400 Bad Request');
+  t.is(body.code, 'invalid_request');
+});
+
+test('headers without end are a 431 with the envelope', async (t) => {
+  const { status, body } = await raw(
+    `GET /health/live HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`,
+  );
+  t.is(status, 'HTTP/1.1 431 Request Header Fields Too Large');
+  t.is(body.code, 'headers_too_large');
+});
+
+test('an empty body is a 400 that names what is missing, however it is announced', async (t) => {
+  const announced = await raw(
+    'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
+  );
+  t.is(announced.status, 'HTTP/1.1 400 Bad Request');
+  t.is(announced.body.code, 'invalid_request');
+  const without = await raw(
+    'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+  );
+  t.is(without.status, 'HTTP/1.1 400 Bad Request');
+});
+
+test('the replica goes on serving', async (t) => {
+  t.is((await world.api.get('/health/live')).status, 200);
+});
