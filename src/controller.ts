@@ -32,7 +32,8 @@ import { createLease } from './redis/lease.ts';
 import { createLogRing } from './redis/log-ring.ts';
 import { createPresence } from './redis/presence.ts';
 import type { Settings } from './settings.ts';
-import { deregistered, openSockets, silent } from './socket/server.ts';
+import { deregistered, silent } from './socket/protocol.ts';
+import { openSockets } from './socket/server.ts';
 
 export interface Controller {
   /** Where this replica is reached. */

@@ -9,7 +9,9 @@ import type { Log } from '../log.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Owner } from '../redis/presence.ts';
 import { createEmission } from './emission.ts';
+import { createNotices } from './notices.ts';
 import {
+  deregistered,
   describeFaults,
   type Handshake,
   type HandshakeAck,
@@ -17,9 +19,6 @@ import {
   handshakeSchema,
   heartbeatSchema,
   provisioningRequestSchema,
-  type Reconnect,
-  type SocketError,
-  type Superseded,
 } from './protocol.ts';
 import type { Session, Sessions } from './sessions.ts';
 
@@ -38,7 +37,7 @@ export interface ConversationContext {
   /** Handles a frame that waited for the orchestrator of this new session. */
   forward(frame: Frame, session: Session): void;
   draining(): boolean;
-  /** Keeps the stop of this replica waiting until a connection that ended is written. */
+  /** Keeps the stop of this replica waiting until this is written. */
   departing(written: Promise<void>): void;
   log: Log;
 }
@@ -51,16 +50,16 @@ export function startConversation(socket: Socket, context: ConversationContext):
   let opening: Promise<void> | undefined;
   let superseded = false;
   const emit = createEmission(socket, clock);
+  const notices = createNotices(socket);
   const beats = new Set<Promise<unknown>>();
 
   log.info({ event: 'connection' }, '[C-OCS] WebSocket connection accepted');
   const patience = setTimeout(() => {
-    fail({
+    notices.end({
       code: 'handshake_timeout',
       message: `no valid handshake within ${context.handshakeTimeoutMs} ms`,
       retryable: true,
     });
-    socket.disconnect(true);
   }, context.handshakeTimeoutMs);
 
   // Socket.IO takes a number for the name of an event as well.
@@ -73,7 +72,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
         { source: 'socket', orchestrator_id: session?.connection.orchestratorId, error },
         `Event ${nameOf(event)} failed`,
       );
-      fail({
+      notices.fail({
         code: 'unavailable',
         message: `${nameOf(event)} could not be handled`,
         retryable: true,
@@ -106,7 +105,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     }
     await before;
     if (session === undefined)
-      return fail({
+      return notices.fail({
         code: 'handshake_required',
         message: `${nameOf(event)} came before a handshake`,
         retryable: true,
@@ -117,7 +116,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
       case 'provisioning_request':
         return provision(session, payload);
       default:
-        return fail({
+        return notices.fail({
           code: 'unknown_event',
           message: `there is no event ${nameOf(event)}`,
           retryable: false,
@@ -132,19 +131,24 @@ export function startConversation(socket: Socket, context: ConversationContext):
   ): Promise<void> {
     const hello = handshakeSchema.safeParse(payload);
     await before;
-    if (!hello.success) return endConversation('invalid_handshake', describeFaults(hello.error));
+    if (!hello.success)
+      return notices.end({
+        code: 'invalid_handshake',
+        message: describeFaults(hello.error),
+        retryable: false,
+      });
     const { orchestrator_id: id } = hello.data.data;
     if (session !== undefined && session.connection.orchestratorId !== id)
-      return fail({
+      return notices.fail({
         code: 'identity_mismatch',
         message: `this connection is ${session.connection.orchestratorId}; ${id} needs one of its own`,
         retryable: false,
       });
-    if (context.draining()) {
-      return sendAway(Math.round(Math.random() * 1_000));
-    }
+    if (context.draining()) return notices.sendAway(Math.round(Math.random() * 1_000));
     clearTimeout(patience);
     const opened: Promise<void> = open(hello.data, acknowledge, () => sessions.expect(id, opened));
+    // A stop waits for it: what it commits must be undone or told.
+    context.departing(opened.catch(() => undefined));
     await opened;
   }
 
@@ -203,7 +207,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     const parsed = parse(heartbeatSchema, 'i_am_alive', payload);
     if (parsed === undefined) return;
     if (beats.size >= context.unacknowledgedBeats)
-      return fail({
+      return notices.fail({
         code: 'too_many_heartbeats',
         message: `${beats.size} heartbeats wait for their commit already`,
         retryable: true,
@@ -224,10 +228,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
         if (session?.connection.epoch !== outcome.epoch) leaveTo(outcome);
         return;
       case 'unknown':
-        return endConversation(
-          'deregistered',
-          `orchestrator ${orchestratorId} is not part of the fleet any more`,
-        );
+        return notices.end(deregistered(orchestratorId));
       default:
         return outcome satisfies never;
     }
@@ -237,36 +238,18 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (parse(provisioningRequestSchema, 'provisioning_request', payload) === undefined) return;
     const id = at.connection.orchestratorId;
     const config = await provisioning.read(id);
-    if (config === undefined)
-      return endConversation('deregistered', `orchestrator ${id} is not part of the fleet any more`);
+    if (config === undefined) return notices.end(deregistered(id));
     socket.emit('provision_config', config);
     log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {
-    return {
-      connection,
-      emit,
-      supersede: leaveTo,
-      end(error) {
-        fail(error);
-        socket.disconnect(true);
-      },
-      sendAway,
-    };
+    return { connection, emit, supersede: leaveTo, end: notices.end, sendAway: notices.sendAway };
   }
 
   function leaveTo(owner: Owner): void {
     superseded = true;
-    const notice: Superseded = { epoch: owner.epoch, by_node: owner.nodeId };
-    socket.emit('superseded', notice);
-    socket.disconnect(true);
-  }
-
-  function sendAway(afterMs: number): void {
-    const notice: Reconnect = { after_ms: afterMs };
-    socket.emit('reconnect', notice);
-    socket.disconnect(true);
+    notices.superseded(owner);
   }
 
   async function leave(): Promise<void> {
@@ -286,17 +269,12 @@ export function startConversation(socket: Socket, context: ConversationContext):
   function parse<T>(schema: z.ZodType<T>, event: string, payload: unknown): T | undefined {
     const parsed = schema.safeParse(payload ?? undefined);
     if (parsed.success) return parsed.data;
-    fail({ code: 'invalid_payload', message: `${event}: ${describeFaults(parsed.error)}`, retryable: false });
+    notices.fail({
+      code: 'invalid_payload',
+      message: `${event}: ${describeFaults(parsed.error)}`,
+      retryable: false,
+    });
     return undefined;
-  }
-
-  function endConversation(code: SocketError['code'], message: string): void {
-    fail({ code, message, retryable: false });
-    socket.disconnect(true);
-  }
-
-  function fail(error: SocketError): void {
-    socket.emit('error', error);
   }
 }
 

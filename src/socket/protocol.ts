@@ -80,6 +80,17 @@ export interface SocketError {
   retry_after_ms?: number;
 }
 
+/** A connection is closed because its orchestrator was removed from the fleet. */
+export function deregistered(orchestratorId: string): SocketError {
+  const message = `orchestrator ${orchestratorId} was removed from the fleet`;
+  return { code: 'deregistered', message, retryable: false };
+}
+
+/** A connection is closed because nothing was heard on it for too long. */
+export function silent(orchestratorId: string): SocketError {
+  return { code: 'silent', message: `no heartbeat of ${orchestratorId} for too long`, retryable: true };
+}
+
 export interface Superseded {
   epoch: number;
   by_node: string;
