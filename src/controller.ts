@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { type Clock, systemClock } from './clock.ts';
 import { type Database, openDatabase } from './database/database.ts';
 import { isPassingFailure } from './database/failures.ts';
+import { within } from './deadline.ts';
 import { createArrivals } from './fleet/arrivals.ts';
 import { createConnections } from './fleet/connections.ts';
 import { createDelivery } from './fleet/delivery.ts';
@@ -39,11 +40,16 @@ export interface Controller {
   /** Where this replica is reached. */
   readonly url: string;
   readonly nodeId: string;
+  /** What keeps this replica from taking calls, in words; none when it is ready. */
+  faults(): Promise<string[]>;
   /** Not ready from now on; sends every orchestrator to another replica. REST goes on. */
   drain(): Promise<void>;
   /** Drains, writes what is acknowledged or waits, hands over the queue, and closes. Within the deadline. */
   stop(): Promise<void>;
 }
+
+/** What is left to tell Redis at the end is little; a Redis that does not take it by then is away. */
+const handOverMs = 5_000;
 
 /**
  * Starts one replica. A store that is down does not keep it from starting: it is not ready until they answer.
@@ -117,6 +123,10 @@ export async function startController(
           log.warn({ orchestrator_id: id, error }, `Presence of ${id} was not cleared`),
         );
       sockets.closeEverywhere(id, epoch, deregistered(id));
+    },
+    onRemoved() {
+      sockets.announceIndependence();
+      void independences.refreshFiles();
     },
     log,
   });
@@ -217,15 +227,31 @@ export async function startController(
   closing.defer(async () => {
     // Last of all, when nothing can write any more: what the stores must still be told.
     await Promise.all([heartbeats.idle(), connections.idle(), presence.settled()]);
-    await outbox.close();
-    await sweeper.close();
-    await outbox.empty(nodeId, delivery.reroute);
     delivery.stop();
-    await lease.stop();
-    await presence.bury(nodeId);
-    await logRing.settled();
+    lease.end();
+    try {
+      await within(handOverMs, handOver(), () => new Error(`Redis did not take it within ${handOverMs} ms`));
+    } catch (error) {
+      logRing.abandon();
+      log.warn({ event: 'stop', error }, `Replica ${nodeId} could not hand over; its lease ends by itself`);
+    }
     outcomes.close();
   });
+
+  /** Leaves nothing of this replica in Redis: its queue goes to the others, its presence and its lease end. */
+  async function handOver(): Promise<void> {
+    const reachable = await redis.ping().then(
+      () => true,
+      () => false,
+    );
+    await Promise.all([outbox.close({ force: !reachable }), sweeper.close({ force: !reachable })]);
+    if (!reachable) throw new Error('Redis is away');
+    await outbox.empty(nodeId, delivery.reroute);
+    await lease.release();
+    await presence.bury(nodeId);
+    await logRing.settled();
+  }
+
   closing.defer(() => sockets.close());
 
   let stopping: Promise<void> | undefined;
@@ -256,7 +282,7 @@ export async function startController(
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
     await independences.refreshFiles();
     log.info({ event: 'start' }, `Replica ${nodeId} is ready at ${url}`);
-    return { url, nodeId, drain, stop: () => (stopping ??= stop()) };
+    return { url, nodeId, faults: readiness.faults, drain, stop: () => (stopping ??= stop()) };
   } catch (error) {
     await closing.disposeAsync();
     throw error;

@@ -41,7 +41,9 @@ export function createLog(options: {
   return pino(
     {
       level: least === undefined ? 'silent' : (pino.levels.labels[least] ?? 'info'),
-      base: { node_id: options.nodeId, source: 'controller' },
+      base: { node_id: options.nodeId },
+      // Beneath what a call says itself: a line never has a key twice.
+      mixin: () => ({ source: 'controller' }),
       messageKey: 'message',
       errorKey: 'error',
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,

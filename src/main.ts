@@ -5,7 +5,9 @@ import { loadSettings, SettingsError } from './settings.ts';
 try {
   const settings = loadSettings();
   const controller = await startController(settings);
-  console.error(`Moolai Controller ready at ${controller.url}`);
+  const faults = await controller.faults();
+  if (faults.length === 0) console.error(`Moolai Controller ready at ${controller.url}`);
+  else console.error(`Moolai Controller listens at ${controller.url}, not ready yet: ${faults.join(', ')}`);
 
   let signals = 0;
   const stop = async (signal: NodeJS.Signals) => {

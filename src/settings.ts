@@ -8,17 +8,19 @@ import { z } from 'zod';
 const integer = (min: number, max = Number.MAX_SAFE_INTEGER) =>
   z.preprocess(
     (value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value),
-    z.int('must be a whole number').min(min).max(max),
+    z.custom<number>((value) => Number.isSafeInteger(value) && Number(value) >= min && Number(value) <= max, {
+      error: `must be a whole number from ${min} to ${max}`,
+    }),
   );
 const milliseconds = integer(1, 86_400_000);
-const storeUrl = (protocols: RegExp, variable: string) =>
+const storeUrl = (protocols: RegExp, variable: string, example: string) =>
   z.preprocess(
     (value) => value ?? '',
     z
       .string()
-      .min(1, `is not set: give it in the environment as ${variable}`)
+      .min(1, `is not set: give it in the environment as ${variable}, such as ${example}`)
       .refine((value) => value === '' || (URL.canParse(value) && protocols.test(new URL(value).protocol)), {
-        message: 'is not a URL of the right kind',
+        message: `must be a URL such as ${example}`,
       }),
   );
 const level = z.enum(['debug', 'info', 'warn', 'error', 'fatal', 'silent']);
@@ -39,15 +41,15 @@ const schema = z
       unacknowledgedBeats: integer(1),
     }),
     database: z.strictObject({
-      url: storeUrl(/^postgres(ql)?:$/, 'DATABASE_URL'),
+      url: storeUrl(/^postgres(ql)?:$/, 'DATABASE_URL', 'postgres://user:password@host:5432/moolai'),
       poolSize: integer(4, 500),
       connectTimeoutMs: milliseconds,
       readTimeoutMs: milliseconds,
       statementTimeoutMs: milliseconds,
     }),
     redis: z.strictObject({
-      url: storeUrl(/^rediss?:$/, 'REDIS_URL'),
-      prefix: z.string().regex(/^[\w.-]{1,64}$/),
+      url: storeUrl(/^rediss?:$/, 'REDIS_URL', 'redis://host:6379'),
+      prefix: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 characters of A-Z a-z 0-9 _ . -'),
       commandTimeoutMs: milliseconds,
     }),
     presence: z
@@ -86,7 +88,8 @@ class EnvironmentLoad extends Load {
   }
 }
 
-const projectFolder = dirname(dirname(fileURLToPath(import.meta.url)));
+const configDir = resolve(dirname(dirname(fileURLToPath(import.meta.url))), 'config');
+const variablesFile = 'custom-environment-variables.yaml';
 
 /**
  * Reads `config/` and the environment.
@@ -97,35 +100,43 @@ const projectFolder = dirname(dirname(fileURLToPath(import.meta.url)));
 export function loadSettings(options: { env?: NodeJS.ProcessEnv } = {}): Settings {
   const env = options.env ?? process.env;
   const load = new EnvironmentLoad({
-    configDir: resolve(projectFolder, 'config'),
+    configDir,
     nodeEnv: [env.NODE_ENV ?? 'development'],
     skipConfigSources: true,
   });
   let raw: unknown;
   try {
     Util.loadFileConfigs(load);
-    load.loadEnvironment(resolve(projectFolder, 'config', 'custom-environment-variables.yaml'), env);
+    load.loadEnvironment(resolve(configDir, variablesFile), env);
     raw = load.config;
   } catch (error) {
     throw new SettingsError(error instanceof Error ? error.message : String(error));
   }
   const parsed = schema.safeParse(raw);
-  if (!parsed.success) throw new SettingsError(describe(parsed.error, raw));
-  return freeze(parsed.data);
+  if (parsed.success) return freeze(parsed.data);
+  const variables = new Load({ configDir, skipConfigSources: true });
+  variables.loadFile(resolve(configDir, variablesFile));
+  throw new SettingsError(describe(parsed.error, raw, variables.config));
 }
 
-function describe(error: z.ZodError, raw: unknown): string {
+function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (at, key) => (at !== null && typeof at === 'object' ? Reflect.get(at, key) : undefined),
+    tree,
+  );
+}
+
+/** Each fault with its setting, the variable that sets it, and the value, where that is no secret. */
+function describe(error: z.ZodError, raw: unknown, variables: unknown): string {
   return error.issues
     .flatMap((issue) => {
       const path = issue.path.join('.');
       if (issue.code === 'unrecognized_keys')
         return issue.keys.map((key) => `${[...issue.path, key].join('.')}: no such setting`);
-      const value = issue.path.reduce<unknown>(
-        (at, key) => (at !== null && typeof at === 'object' ? Reflect.get(at, key) : undefined),
-        raw,
-      );
+      const value = valueAt(raw, issue.path);
+      const variable = valueAt(variables, issue.path);
       const shown = typeof value === 'object' || path.endsWith('url') ? '' : ` (is ${JSON.stringify(value)})`;
-      return [`${path}: ${issue.message}${shown}`];
+      return [`${path}${typeof variable === 'string' ? ` (${variable})` : ''}: ${issue.message}${shown}`];
     })
     .join('\n');
 }

@@ -87,7 +87,7 @@ test('every fault is named at once, with where it is and what is there', (t) => 
     ['database.url', ''],
     ['redis.url', 'REDIS_URL'],
   ] as const) {
-    const fault = faults.find((each) => each.startsWith(`${at}: `));
+    const fault = faults.find((each) => each.startsWith(`${at} (`));
     t.true(fault?.includes(shown), `${at}: ${fault}`);
   }
   t.false(faults.join().includes('secret'));
@@ -95,8 +95,8 @@ test('every fault is named at once, with where it is and what is there', (t) => 
 
 test('stores that are not given are named by their variable', (t) => {
   t.deepEqual(faultsOf(t, {}).toSorted(), [
-    'database.url: is not set: give it in the environment as DATABASE_URL',
-    'redis.url: is not set: give it in the environment as REDIS_URL',
+    'database.url (DATABASE_URL): is not set: give it in the environment as DATABASE_URL, such as postgres://user:password@host:5432/moolai',
+    'redis.url (REDIS_URL): is not set: give it in the environment as REDIS_URL, such as redis://host:6379',
   ]);
 });
 
@@ -112,7 +112,7 @@ for (const [variable, path, values] of [
     test(`${variable}=${value} is a fault of ${path}`, (t) => {
       const faults = faultsOf(t, { ...stores, [variable]: value });
       t.is(faults.length, 1);
-      t.true(faults[0]?.startsWith(`${path}: `), faults[0]);
+      t.true(faults[0]?.startsWith(`${path} (${variable}): must be `), faults[0]);
     });
 
 test('TLS and the other name of Postgres are URLs of the right kind', (t) => {

@@ -16,6 +16,8 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
     clientUrl: databaseUrl,
     entities: [Organization, OrchestratorInstance, OrchestratorMessage],
     extensions: [Migrator],
+    // A name with a slip in it must not become a new, empty database.
+    ensureDatabase: false,
     pool: { min: 0, max: 2 },
     driverOptions: { application_name: 'moolai-controller-migrate', connectionTimeoutMillis: 10_000 },
     migrations: {

@@ -49,8 +49,17 @@ export function variableName(orchestratorId: string): string {
   return `ORCHESTRATOR_${orchestratorId.toUpperCase().replace(/[^A-Z0-9]/g, '_')}_INDEPENDENT`;
 }
 
+/** Ids that differ only in case or punctuation share a variable; where they disagree it is left out, and said. */
 function asEnvironment(flags: readonly Independence[]): string {
-  return flags.map((flag) => `${variableName(flag.orchestratorId)}=${flag.isIndependent}\n`).join('');
+  const lines = [...Map.groupBy(flags, (flag) => variableName(flag.orchestratorId))].map(
+    ([name, sharing]) => {
+      const [first, ...others] = sharing.map((flag) => flag.isIndependent);
+      if (others.every((value) => value === first)) return `${name}=${first}\n`;
+      const ids = sharing.map((flag) => flag.orchestratorId).join(', ');
+      return `# ${name} would stand for ${ids}, which differ: see ${jsonFileName}\n`;
+    },
+  );
+  return lines.join('');
 }
 
 function asJson(flags: readonly Independence[]): string {

@@ -23,6 +23,8 @@ export interface Registrations {
 export function createRegistrations(dependencies: {
   database: Database;
   closeConnection(orchestratorId: string, epoch: number): Promise<void>;
+  /** Tells every replica that the fleet has one orchestrator less. */
+  onRemoved(): void;
   log: Log;
 }): Registrations {
   const { database, log } = dependencies;
@@ -31,6 +33,7 @@ export function createRegistrations(dependencies: {
     const removed = await writeRemoval(database, orchestratorId);
     if (removed === undefined) throw notFound('Orchestrator', orchestratorId);
     await dependencies.closeConnection(orchestratorId, removed.epoch);
+    dependencies.onRemoved();
     return removed.deleted;
   }
 

@@ -14,7 +14,8 @@ const nodeProgram = join(modules, '.bin', 'node');
 // Not in node_modules, which npm ci removes.
 const busyFile = join(project, '.local', 'installing');
 
-if (!isInstalled()) process.exitCode = await installOnce();
+// A production install (npm ci --omit=dev) is as it should be, and may be in use.
+if (process.env.NODE_ENV !== 'production' && !isInstalled()) process.exitCode = await installOnce();
 
 /** Whether all is there: by our marker, or, where someone ran npm by hand, by npm's own record of what it put there. */
 function isInstalled() {

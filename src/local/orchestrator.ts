@@ -56,6 +56,8 @@ const flagsSchema = z
 type Output = Pick<NodeJS.WriteStream, 'write' | 'isTTY' | 'columns'>;
 type Common = Omit<OrchestratorOptions, 'orchestratorId'>;
 
+// A reader that has seen enough, as in `| head`, ends us without a word.
+process.stdout.on('error', () => process.exit(0));
 await main();
 
 async function main() {

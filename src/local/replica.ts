@@ -15,7 +15,8 @@ const controller = await startController(loadSettings(), {
     return process.env.REPLICA_URL ?? '';
   },
 });
-process.once('SIGTERM', () => {
+// Asked twice it is still one stop: a signal to the group is followed by the primary's own.
+process.on('SIGTERM', () => {
   controller.stop().then(
     () => process.exit(0),
     (error: unknown) => {

@@ -33,6 +33,7 @@ const closers: Close[] = [];
 let exitCode = 0;
 try {
   const { url } = await start();
+  await warnUnlessReady(url);
   console.log(`\nMoolai Controller ready at ${url}\n`);
   printHints(url);
   await aborted();
@@ -55,11 +56,15 @@ async function start(): Promise<Running> {
 
   const urls = await openMissingStores();
   // The terminal is for progress; the ring behind /api/v1/internal/logs has every line.
-  const env = { LOG_LEVEL: 'warn', ...given(), ...urls };
+  const env = {
+    LOG_LEVEL: 'warn',
+    INDEPENDENCE_FOLDER: join(localFolder(), 'independence'),
+    ...given(),
+    ...urls,
+  };
   const settings = loadSettings({ env });
   const startedAt = performance.now();
-  const { migrate } = await import('../database/migrate.ts');
-  const applied = await migrate(settings.database.url);
+  const applied = await migrateSchema(settings.database.url);
   const changes = applied.length === 0 ? 'nothing to migrate' : `migrated: ${applied.join(', ')}`;
   say(`✔ Schema ready, ${changes} (${secondsSince(startedAt)} s)`);
   stopping.signal.throwIfAborted();
@@ -68,6 +73,22 @@ async function start(): Promise<Running> {
   closers.push(() => running.stop());
   stopping.signal.throwIfAborted();
   return running;
+}
+
+async function migrateSchema(databaseUrl: string): Promise<string[]> {
+  const { migrate } = await import('../database/migrate.ts');
+  try {
+    return await migrate(databaseUrl);
+  } catch (error) {
+    // A refused connection has its reasons, one for each address, inside.
+    const reasons = error instanceof AggregateError ? error.errors : [error];
+    const reason = reasons.map((each) => (each instanceof Error ? each.message : String(each))).join('; ');
+    throw new StartFault(`The database that DATABASE_URL names cannot be used: ${reason}`);
+  }
+}
+
+function localFolder(): string {
+  return given().LOCAL_FOLDER ?? join(projectFolder, '.local');
 }
 
 /** The environment, in which an empty variable counts as none. */
@@ -91,7 +112,7 @@ async function openMissingStores(): Promise<{ DATABASE_URL?: string; REDIS_URL?:
 async function openLocal(selection: { postgres: boolean; redis: boolean }): Promise<SomeStores> {
   try {
     return await openStores({
-      folder: given().LOCAL_FOLDER ?? join(projectFolder, '.local'),
+      folder: localFolder(),
       ...selection,
       signal: stopping.signal,
       onProgress: say,
@@ -120,6 +141,13 @@ async function startControllers(count: number, env: NodeJS.ProcessEnv): Promise<
     const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
     throw isTaken ? new StartFault(takenPortLine(settings.http)) : error;
   }
+}
+
+/** Listening is not being ready: what is missing is said before anybody tries. */
+async function warnUnlessReady(url: string): Promise<void> {
+  const answer = await fetch(`${url}/health/ready`);
+  if (answer.ok) return;
+  console.error(`  ✘ Not ready yet, and trying on: ${await answer.text()}`);
 }
 
 function parseReplicas(text: string | undefined): number {
@@ -178,7 +206,10 @@ function aborted(): Promise<void> {
 /** In reverse order: whoever uses a store goes before it. One that fails to stop does not keep the next from it. */
 async function stop(): Promise<never> {
   const startedAt = performance.now();
-  setTimeout(() => process.exit(1), stopWithinMs);
+  setTimeout(() => {
+    console.error(`  ✘ Not stopped within ${stopWithinMs / 1000} s: given up`);
+    process.exit(1);
+  }, stopWithinMs);
   for (const close of closers.reverse()) await close().catch(report);
   if (exitCode === 0) say(`✔ Stopped (${secondsSince(startedAt)} s)`);
   process.exit(exitCode);

@@ -21,7 +21,8 @@ export interface Outbox {
   empty(nodeId: string, route: (frame: Frame) => Promise<void>): Promise<number>;
   /** Frames waiting in a replica's queue. */
   depth(nodeId: string): Promise<number>;
-  close(): Promise<void>;
+  /** @param how.force waits for nothing in hand: Redis is away */
+  close(how: { force: boolean }): Promise<void>;
 }
 
 const jobName = 'frame';
@@ -89,8 +90,9 @@ export function openOutbox(options: {
       return jobs.length;
     },
     depth: (nodeId) => queueOf(nodeId).getWaitingCount(),
-    async close() {
-      await worker?.close();
+    async close({ force }) {
+      await worker?.close(force);
+      if (force) return;
       for (const queue of queues.values()) await queue.close();
     },
   };

@@ -7,7 +7,8 @@ import type { Keys } from '../redis/keys.ts';
 export interface Sweeper {
   /** Enters the schedule, again where Redis has lost it. @throws when Redis is away */
   schedule(): Promise<void>;
-  close(): Promise<void>;
+  /** @param how.force waits for nothing in hand: Redis is away */
+  close(how: { force: boolean }): Promise<void>;
 }
 
 const queueName = 'sweep';
@@ -45,9 +46,9 @@ export function openSweeper(options: {
         { name: 'sweep', opts: { removeOnComplete: { count: 1 }, removeOnFail: { count: 10 } } },
       );
     },
-    async close() {
-      await worker.close();
-      await queue.close();
+    async close({ force }) {
+      await worker.close(force);
+      if (!force) await queue.close();
     },
   };
 }

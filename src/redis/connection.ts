@@ -38,7 +38,7 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
       if (bounded) reachable = false;
     });
     client.on('ready', () => {
-      if (bounded && !reachable) options.log.info({ source: 'redis' }, 'Redis is back');
+      if (bounded && !reachable) options.log.warn({ source: 'redis' }, 'Redis is back');
       if (bounded) reachable = true;
     });
     opened.push(client);

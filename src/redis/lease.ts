@@ -33,8 +33,10 @@ export interface Lease {
   roster(): Promise<Roster>;
   /** The live replicas. */
   list(): Promise<NodeInfo[]>;
-  /** Gives the lease up, so that the others need not wait for its end. */
-  stop(): Promise<void>;
+  /** Renews no more; the lease runs out by itself. */
+  end(): void;
+  /** Gives the lease up at once, so that the others need not wait for its end. @throws when Redis is away */
+  release(): Promise<void>;
 }
 
 const rosterSchema = z.tuple([z.number(), z.array(z.string()), z.array(z.string())]);
@@ -130,10 +132,12 @@ export function createLease(options: {
         return [{ node_id: id, started_at, connections: connections[at] ?? 0, draining: drains === '1' }];
       });
     },
-    async stop() {
+    end() {
       stopped = true;
       clearTimeout(timer);
       heldUntil = 0;
+    },
+    async release() {
       await redis.multi().zrem(keys.nodes, nodeId).del(keys.node(nodeId)).exec();
     },
   };

@@ -1,6 +1,7 @@
 // A replica that stops leaves nothing behind, and its orchestrators go elsewhere.
 import test from 'ava';
 import { createKeys } from '../../src/redis/keys.ts';
+import { openProxy } from '../support/proxy.ts';
 import { rowsOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
@@ -170,4 +171,39 @@ test('what a replica that died left is cleared by another: presence, rows, queue
   t.deepEqual(await world.redis.keys(`{${world.settings.redis.prefix}}*node-dead*`), []);
   const { body } = await world.api.get('/api/v1/internal/logs?orchestrator_id=dead-1&event=disconnect');
   t.is(body.data.items[0].message, '[C-OCS] Orchestrator dead-1 disconnected');
+});
+
+test('a replica whose Redis is away stops all the same, and soon', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const proxy = stack.adopt(await openProxy(), (it) => it.close());
+  const world = stack.adopt(await openWorld({ reach: { redis: proxy.through } }), (it) => it.close());
+  const orchestrator = await world.replica(0).connect('org-1');
+  proxy.cut();
+  const startedAt = performance.now();
+
+  await world.replica(0).controller.stop();
+
+  t.true(performance.now() - startedAt < 8_000);
+  t.is(typeof (await orchestrator.event('reconnect')).after_ms, 'number');
+  t.like((await rowsOf(world, 'org-1')).instance, { status: 'inactive' });
+});
+
+test('a replica starts while both stores are away, says what is missing, and serves once they are there', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const postgres = stack.adopt(await openProxy(), (it) => it.close());
+  const redis = stack.adopt(await openProxy(), (it) => it.close());
+  const reach = { database: postgres.through, redis: redis.through };
+  const world = stack.adopt(await openWorld({ reach }), (it) => it.close());
+  postgres.cut();
+  redis.cut();
+
+  const { controller, api, connect } = await world.grow();
+
+  const faults = await controller.faults();
+  for (const fault of ['Postgres does not answer', 'Redis does not answer', 'the lease is not held'])
+    t.true(faults.includes(fault), faults.join());
+  postgres.mend();
+  redis.mend();
+  await until('it to be ready', async () => (await api.get('/health/ready')).status === 200);
+  t.is((await (await connect('late-1')).ask('i_am_alive', {})).status, 'processed');
 });

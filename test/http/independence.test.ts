@@ -3,6 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { dataOf, errorOf, fieldsOf, isoTime, linesOf } from '../support/answers.ts';
+import { until } from '../support/until.ts';
 import { openWorld, type World } from '../support/world.ts';
 
 const internal = '/api/v1/internal/orchestrators';
@@ -181,4 +182,29 @@ test('files that cannot be written are a warning; the tables still change', asyn
     'INFO independence Independence mode enabled for org-1',
     'WARNING independence Independence setting could not be written to environment files',
   ]);
+});
+
+test('an orchestrator that is removed is out of the files', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const own = stack.adopt(await openWorld(), (it) => it.close());
+  await own.api.post(`${internal}/register`, { organization_id: 'leaves-1' });
+  await own.api.put(`${internal}/leaves-1/independence`, { is_independent: true });
+  t.deepEqual(await jsonFile(own), { 'leaves-1': { is_independent: true, privacy_mode: false } });
+  await own.api.delete(`${internal}/leaves-1/deregister`);
+  await until('the files to follow', async () => JSON.stringify(await jsonFile(own)) === '{}');
+  t.is(await environmentFile(own), '');
+});
+
+test('ids that share a variable and disagree are left out of the environment file, and said', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const own = stack.adopt(await openWorld(), (it) => it.close());
+  for (const id of ['org-7', 'org.7']) await own.api.post(`${internal}/register`, { organization_id: id });
+  const lines = async () => (await environmentFile(own)).trim().split('\n');
+
+  await own.api.put(`${internal}/org-7/independence`, { is_independent: true });
+  t.deepEqual(await lines(), [
+    '# ORCHESTRATOR_ORG_7_INDEPENDENT would stand for org-7, org.7, which differ: see orchestrator_independence.json',
+  ]);
+  await own.api.put(`${internal}/org.7/independence`, { is_independent: true });
+  t.deepEqual(await lines(), ['ORCHESTRATOR_ORG_7_INDEPENDENT=true']);
 });

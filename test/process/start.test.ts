@@ -62,7 +62,7 @@ test('unusable settings are listed, before anything is started', async (t) => {
   t.deepEqual(await refused.ended, [1, null]);
   const lines = refused.output().trim().split('\n');
   t.is(lines.length, 2);
-  t.regex(refused.output(), /^http\.port: /m);
+  t.regex(refused.output(), /^http\.port \(PORT\): /m);
   t.false(existsSync(join(folder, 'local')));
 });
 
