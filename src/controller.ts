@@ -90,6 +90,7 @@ export async function startController(
     onRegained: async () => {
       await sweeper.schedule();
       await connections.restore(sockets.connections, {
+        stillThere: (connection) => sockets.has(connection),
         superseded: (connection, owner) => sockets.supersede(connection, owner),
         parked: (frames) => frames.forEach((frame) => void receive(frame)),
       });

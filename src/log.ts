@@ -48,6 +48,7 @@ export function createLog(options: {
       errorKey: 'error',
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: levelNames[label] ?? label.toUpperCase() }) },
+      serializers: { error: describeError },
       redact: {
         paths: ['database_url', 'redis_url', 'environment_variables', 'token', 'authorization', 'password'],
         censor: '[hidden]',
@@ -55,6 +56,15 @@ export function createLog(options: {
     },
     pino.multistream(sinks),
   );
+}
+
+/** Without what a store adds: the values of the row or the statement that it complains of. */
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { name, message, stack } = error;
+  const code: unknown = Reflect.get(error, 'code');
+  const where = stack?.split('\n').filter((line) => line.trimStart().startsWith('at '));
+  return { type: name, message: message.split(' - ').at(-1), code, stack: where?.join('\n') };
 }
 
 function asLevel(level: string): pino.Level {

@@ -1,6 +1,7 @@
 // Owns the connection to Postgres: MikroORM for the tables, its pool for the hand-written statements.
 import { type EntityManager, MikroORM } from '@mikro-orm/postgresql';
 import type { Log } from '../log.ts';
+import { isRace, isReadTimeout } from './failures.ts';
 import { OrchestratorInstance } from './orchestrator-instances.ts';
 import { OrchestratorMessage } from './orchestrator-messages.ts';
 import { Organization } from './organizations.ts';
@@ -11,13 +12,21 @@ export type Row = Record<string, unknown>;
 /** Runs one statement with `$1`-style parameters. */
 export type Query = (sql: string, parameters?: readonly unknown[]) => Promise<Row[]>;
 
-export interface Database {
-  /** A unit of work of its own, for one request. */
-  fork(): EntityManager;
+export interface Statements {
   /** One statement in its own transaction. */
   query: Query;
-  /** Several statements in one transaction (READ COMMITTED); any throw rolls it back. */
+  /**
+   * Several statements in one transaction (READ COMMITTED); any throw rolls it back. One that lost a race (a
+   * deadlock, a row that was deleted meanwhile) is run again, so `work` must have no effect outside of it.
+   */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
+}
+
+export interface Database extends Statements {
+  /** A unit of work of its own, for one request. Only for single statements: see `transaction`. */
+  fork(): EntityManager;
+  /** The same for batches, which may take longer than a caller waits for an answer. */
+  readonly batches: Statements;
   /** Resolves when Postgres answers. */
   ping(): Promise<void>;
   /** Whether the tables are there: migrations are a step of their own. */
@@ -44,6 +53,14 @@ interface Queryable {
   }): Promise<{ rows: R[] }>;
 }
 
+interface PooledClient {
+  query(...parameters: unknown[]): unknown;
+  end(): Promise<void>;
+}
+
+/** Runs of a transaction that loses races. */
+const attempts = 4;
+
 /** Opens a pool. Connects lazily: a Postgres that is down now is an error of the call that needs it, not of this. */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const orm = await MikroORM.init({
@@ -60,40 +77,71 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       query_timeout: options.readTimeoutMs,
       idle_in_transaction_session_timeout: options.statementTimeoutMs * 2,
       keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
     },
     logger: (message) => options.log.warn({ source: 'database' }, message),
   });
   const pool = await orm.driver.getConnection().getNativeClient();
 
-  // A batch may take longer than a caller waits for a read.
-  const query_timeout = options.statementTimeoutMs + 1_000;
-  const queryOn =
-    (client: Queryable): Query =>
-    async (text, parameters = []) =>
-      (await client.query<Row>({ text, values: [...parameters], query_timeout })).rows;
-  const query = queryOn(pool);
+  // A statement that is not answered in time leaves its connection in an unknown state: nobody may be given it again.
+  pool.on('connect', (client: PooledClient) => {
+    client.query = new Proxy(client.query, {
+      apply(target, self, parameters) {
+        const reply: unknown = Reflect.apply(target, self, parameters);
+        if (reply instanceof Promise)
+          reply.catch((error: unknown) => {
+            if (isReadTimeout(error)) client.end().catch(() => undefined);
+          });
+        return reply;
+      },
+    });
+  });
 
-  return {
-    fork: () => orm.em.fork(),
-    query,
-    async transaction(work) {
+  function statementsWithin(query_timeout: number): Statements {
+    const queryOn =
+      (client: Queryable): Query =>
+      async (text, parameters = []) =>
+        (await client.query<Row>({ text, values: [...parameters], query_timeout })).rows;
+
+    async function once<T>(work: (query: Query) => Promise<T>): Promise<T> {
       const client = await pool.connect();
-      const queryHere = queryOn(client);
+      const query = queryOn(client);
       let broken: Error | undefined;
       try {
-        await queryHere('BEGIN');
-        const result = await work(queryHere);
-        await queryHere('COMMIT');
+        await query('BEGIN');
+        const result = await work(query);
+        await query('COMMIT');
         return result;
       } catch (error) {
-        await queryHere('ROLLBACK').catch((cause: unknown) => {
+        await query('ROLLBACK').catch((cause: unknown) => {
           broken = cause instanceof Error ? cause : new Error(String(cause));
         });
         throw error;
       } finally {
         client.release(broken);
       }
-    },
+    }
+
+    return {
+      query: queryOn(pool),
+      async transaction(work) {
+        for (let attempt = 1; ; attempt += 1) {
+          try {
+            return await once(work);
+          } catch (error) {
+            if (attempt >= attempts || !isRace(error)) throw error;
+          }
+        }
+      },
+    };
+  }
+
+  const statements = statementsWithin(options.readTimeoutMs);
+  const { query } = statements;
+  return {
+    ...statements,
+    fork: () => orm.em.fork(),
+    batches: statementsWithin(options.statementTimeoutMs + 1_000),
     async ping() {
       await query('SELECT 1');
     },

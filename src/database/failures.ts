@@ -22,6 +22,16 @@ export function isPassingFailure(error: unknown): boolean {
   return lostConnection.test(error.message);
 }
 
+/** Whether no answer came in time; the statement may have run, or run still. */
+export function isReadTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout';
+}
+
+/** Whether a transaction lost to another one, and may win when it is run again. */
+export function isRace(error: unknown): boolean {
+  return error instanceof Error && ['40001', '40P01', '23503'].includes(codeOf(error) ?? '');
+}
+
 /** Whether a row with this key is there already. */
 export function isDuplicate(error: unknown): boolean {
   return error instanceof Error && codeOf(error) === '23505';

@@ -4,7 +4,12 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import { isMissingReference, isPassingFailure } from '../database/failures.ts';
 import { type Connection, writeDisconnects } from '../database/statements/disconnects.ts';
-import { type Introduced, type Introduction, writeHandshakes } from '../database/statements/handshakes.ts';
+import {
+  type Introduced,
+  type Introduction,
+  type Overtaken,
+  writeHandshakes,
+} from '../database/statements/handshakes.ts';
 import type { Log } from '../log.ts';
 import { type Frame, frameSchema } from '../queue/frame.ts';
 import type { Lease } from '../redis/lease.ts';
@@ -61,6 +66,8 @@ export interface Connections {
   restore(
     local: () => LiveConnection[],
     found: {
+      /** Whether this connection has not ended meanwhile. */
+      stillThere(connection: LiveConnection): boolean;
       superseded(connection: LiveConnection, owner: Owner): void;
       /** Frames that waited for this orchestrator while it seemed to be nowhere, oldest first. */
       parked(frames: Frame[]): void;
@@ -83,8 +90,8 @@ export function createConnections(dependencies: {
 }): Connections {
   const { database, presence, lease, clock, nodeId, log } = dependencies;
 
-  const handshakes = createBatcher<Introduction, Introduced>({
-    flush: (batch) => writeHandshakes(database, batch),
+  const handshakes = createBatcher<Introduction, Introduced | Overtaken>({
+    flush: (batch) => writeHandshakes(database.batches, batch),
     // A missing reference: the organization was deleted between two statements. The next try makes it anew.
     onFailure: (error) => (isPassingFailure(error) || isMissingReference(error) ? 'retry' : 'divide'),
     onRetry: (error, entries, retryMs) =>
@@ -97,7 +104,7 @@ export function createConnections(dependencies: {
   const disconnects = createBatcher<Connection, boolean>({
     async flush(batch) {
       const gone = new Set(
-        (await writeDisconnects(database, batch)).map((connection) => connection.orchestratorId),
+        (await writeDisconnects(database.batches, batch)).map((connection) => connection.orchestratorId),
       );
       return batch.map((connection) => gone.has(connection.orchestratorId));
     },
@@ -116,6 +123,7 @@ export function createConnections(dependencies: {
       const { orchestratorId } = hello;
       const connectedAt = new Date(clock.now());
       const introduced = await handshakes.add(orchestratorId, { ...hello, nodeId, at: connectedAt });
+      if (introduced.kind === 'superseded') return { kind: 'superseded', owner: introduced };
       committed();
       log.info(
         { event: 'handshake', orchestrator_id: orchestratorId },
@@ -183,7 +191,11 @@ export function createConnections(dependencies: {
         if (owner?.nodeId === nodeId) await presence.release(id, owner.epoch);
       });
       await inChunks(connections, async (connection) => {
+        if (!found.stillThere(connection)) return;
         const claim = await presence.claim(connection.orchestratorId, connection);
+        // It may have ended while the claim was on its way, and its release have gone before.
+        if (claim.accepted && !found.stillThere(connection))
+          await presence.release(connection.orchestratorId, connection.epoch);
         if (!claim.accepted) found.superseded(connection, claim.owner);
         else if (claim.parked.length > 0) found.parked(claim.parked.map(asFrame));
       });

@@ -106,7 +106,12 @@ export function createDelivery(dependencies: {
 
   function unsettledBefore(send: InFlight, epoch: number): InFlight[] {
     const all = byOrchestrator.get(send.frame.orchestrator_id) ?? new Set();
-    return [...all].filter((each) => each !== send && each.routedAt > 0 && each.frame.epoch < epoch);
+    const older: InFlight[] = [];
+    for (const each of all) {
+      if (each === send) break;
+      if (each.routedAt > 0 && each.frame.epoch < epoch) older.push(each);
+    }
+    return older;
   }
 
   function follow(send: InFlight): void {

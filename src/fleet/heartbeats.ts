@@ -36,7 +36,7 @@ export function createHeartbeats(dependencies: {
   const { database, presence, clock, nodeId, metrics, log } = dependencies;
 
   const beats = createBatcher<Beat, BeatOutcome>({
-    flush: (batch) => writeBeats(database.query, batch),
+    flush: (batch) => writeBeats(database.batches.query, batch),
     onFailure: (error) => (isPassingFailure(error) ? 'retry' : 'divide'),
     merge(older, newer) {
       const connected = (newer.epoch ?? 0) >= (older.epoch ?? 0) ? newer : older;
@@ -57,14 +57,18 @@ export function createHeartbeats(dependencies: {
 
   return {
     async beat({ orchestratorId, epoch, healthStatus = 'healthy', features }) {
-      const outcome = await beats.add(orchestratorId, {
+      const beat: Beat = {
         orchestratorId,
         epoch: epoch ?? null,
         nodeId: epoch === undefined ? null : nodeId,
         healthStatus,
         features,
         at: new Date(clock.now()),
-      });
+      };
+      let outcome = await beats.add(orchestratorId, beat);
+      // One that claims no connection may have shared its row with one whose connection counts no more.
+      while (outcome.kind === 'superseded' && epoch === undefined)
+        outcome = await beats.add(orchestratorId, beat);
       metrics.heartbeats.inc({ outcome: outcome.kind });
       const about = { event: 'keepalive', orchestrator_id: orchestratorId };
       if (outcome.kind === 'processed') {

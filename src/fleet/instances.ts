@@ -2,9 +2,8 @@
 import type { FilterQuery } from '@mikro-orm/core';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
-import { isDuplicate } from '../database/failures.ts';
 import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
-import { Organization } from '../database/organizations.ts';
+import { writeInstance } from '../database/statements/registrations.ts';
 import type { Log } from '../log.ts';
 import { alreadyExists, notFound } from './errors.ts';
 import { offsetOf, type Page, type PageRequest } from './pages.ts';
@@ -62,49 +61,9 @@ export function createInstances(dependencies: { database: Database; clock: Clock
     get,
 
     async create(instance) {
-      const { organizationId, orchestratorId, name } = instance;
-      const now = new Date(clock.now());
-      const namesake = organizationId === orchestratorId;
-      const shared = { features: instance.features ?? {}, metadata: instance.metadata ?? {} };
-      const row = {
-        name,
-        location: instance.location ?? 'unknown',
-        status: 'inactive',
-        isIndependent: false,
-        createdAt: now,
-        updatedAt: now,
-      } as const;
-      try {
-        await database.fork().transactional(async (em) => {
-          const known = await em.count(Organization, { organizationId });
-          if (known === 0)
-            await em.upsert(
-              Organization,
-              {
-                ...row,
-                organizationId,
-                name: namesake ? name : `Organization ${organizationId}`,
-                settings: {},
-                ...shared,
-              },
-              { onConflictAction: 'ignore' },
-            );
-          await em.insert(OrchestratorInstance, {
-            ...row,
-            ...shared,
-            orchestratorId,
-            organization: organizationId,
-            healthStatus: 'unknown',
-            privacyMode: false,
-            sessionConfig: {},
-            environmentVariables: {},
-            monitoringEnabled: true,
-          });
-        });
-      } catch (error) {
-        if (isDuplicate(error)) throw alreadyExists('Orchestrator instance', orchestratorId);
-        throw error;
-      }
+      const { orchestratorId } = instance;
+      const created = await writeInstance(database, { ...instance, at: new Date(clock.now()) });
+      if (!created) throw alreadyExists('Orchestrator instance', orchestratorId);
       log.info(
         { event: 'instance_created', orchestrator_id: orchestratorId },
         `Orchestrator instance ${orchestratorId} created successfully`,

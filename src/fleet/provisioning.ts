@@ -21,7 +21,7 @@ export interface ProvisionConfig {
 
 export interface Provisioning {
   /** The configuration as a handshake has just read it. */
-  present(orchestratorId: string, introduced: Omit<Introduced, 'epoch'>): ProvisionConfig;
+  present(orchestratorId: string, introduced: Omit<Introduced, 'epoch' | 'kind'>): ProvisionConfig;
   /** The configuration as it is now; undefined for an unknown orchestrator. */
   read(orchestratorId: string): Promise<ProvisionConfig | undefined>;
 }

@@ -1,9 +1,11 @@
 // Owns the sweep: what dead replicas and silent orchestrators left is put right, for the whole cluster.
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
+import { isPassingFailure } from '../database/failures.ts';
 import {
   findOrphans,
   findSilent,
+  findSpokenFor,
   markUnhealthy,
   writeDisconnects,
 } from '../database/statements/disconnects.ts';
@@ -37,6 +39,8 @@ export function createSweep(dependencies: {
     // Until every living replica has had the time to renew, a lease that ran out says nothing: Redis may have been
     // away, or come back empty. Both show here, as a lease of our own that is young or as a data set that is.
     if (lease.heldForMs() < graceMs) return;
+    // Before the roster: a replica that starts in between is in the roster, and speaks for nobody yet.
+    const spokenFor = await findSpokenFor(database.query);
     const roster = await lease.roster();
     if (roster.ageMs < graceMs) return;
     for (const dead of roster.dead) {
@@ -47,8 +51,11 @@ export function createSweep(dependencies: {
         `Replica ${dead} is gone; ${frames} frames sent on`,
       );
     }
-    const orphans = await findOrphans(database.query, roster.live);
-    const gone = await writeDisconnects(database, orphans);
+    const orphans = await findOrphans(
+      database.query,
+      spokenFor.filter((node) => !roster.live.includes(node)),
+    );
+    const gone = await writeDisconnects(database.batches, orphans);
     for (const { orchestratorId } of gone)
       log.info(
         { event: 'disconnect', orchestrator_id: orchestratorId },
@@ -62,7 +69,7 @@ export function createSweep(dependencies: {
       log.warn({ event: 'unhealthy', orchestrator_id: id }, `Orchestrator ${id} is unhealthy: no heartbeat`);
     const silentBefore = new Date(now - dependencies.inactiveAfterMs);
     const silent = await findSilent(database.query, silentBefore);
-    for (const { orchestratorId, epoch } of await writeDisconnects(database, silent, silentBefore)) {
+    for (const { orchestratorId, epoch } of await writeDisconnects(database.batches, silent, silentBefore)) {
       log.warn(
         { event: 'silent', orchestrator_id: orchestratorId },
         `Orchestrator ${orchestratorId} fell silent`,
@@ -73,8 +80,14 @@ export function createSweep(dependencies: {
 
   return {
     async run() {
-      await buryTheDead();
-      await endSilence();
+      try {
+        await buryTheDead();
+        // Behind an outage of Postgres heartbeats still wait to be written: silence says nothing yet.
+        if (!(await presence.silenceExcused())) await endSilence();
+      } catch (error) {
+        if (isPassingFailure(error)) await presence.excuseSilence(graceMs);
+        throw error;
+      }
     },
   };
 }

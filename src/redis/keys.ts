@@ -17,6 +17,8 @@ export interface Keys {
   parked(orchestratorId: string): string;
   /** String: heartbeats processed within one ten-second bucket of the cluster. Expires after two minutes. */
   beats(bucket: number): string;
+  /** String: there while nobody's silence counts, because Postgres was away. Expires by itself. */
+  readonly silenceExcused: string;
   /** Stream: the cluster's log lines, capped by length. */
   readonly logs: string;
   /** Channel: outcomes of the frames that a replica sent. */
@@ -38,6 +40,7 @@ export function createKeys(prefix: string): Keys {
     lastSeen: `${root}:last_seen`,
     parked: (orchestratorId) => `${root}:parked:${orchestratorId}`,
     beats: (bucket) => `${root}:beats:${bucket}`,
+    silenceExcused: `${root}:silence_excused`,
     logs: `${root}:logs`,
     outcomes: (nodeId) => `${root}:outcomes:${nodeId}`,
     adapter: `${root}:adapter`,

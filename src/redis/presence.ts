@@ -58,6 +58,9 @@ export interface Presence {
   heldHere(): Promise<string[]>;
   /** Clears what a dead node left; false if it lives after all. */
   bury(nodeId: string): Promise<boolean>;
+  /** For so long nobody's silence counts, in the whole cluster. */
+  excuseSilence(ms: number): Promise<void>;
+  silenceExcused(): Promise<boolean>;
   /** Resolves when the heartbeats noted so far are written or lost. */
   settled(): Promise<void>;
 }
@@ -184,6 +187,10 @@ export function createPresence(options: {
       const keysOf = [keys.nodes, keys.node(dead), keys.presence(dead), keys.owners, keys.lastSeen];
       return (await buryScript(keysOf, [dead])) !== null;
     },
+    async excuseSilence(ms) {
+      await redis.set(keys.silenceExcused, 1, 'PX', ms);
+    },
+    silenceExcused: async () => (await redis.exists(keys.silenceExcused)) === 1,
     settled: () => touches.idle(),
   };
 }

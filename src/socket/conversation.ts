@@ -49,6 +49,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   let session: Session | undefined;
   let opening: Promise<void> | undefined;
   let superseded = false;
+  let isProvisioning = false;
   const emit = createEmission(socket, clock);
   const notices = createNotices(socket);
   const beats = new Set<Promise<unknown>>();
@@ -104,6 +105,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
       return opening;
     }
     await before;
+    // Behind its end nothing may be written for it.
+    if (socket.disconnected) return;
     if (session === undefined)
       return notices.fail({
         code: 'handshake_required',
@@ -131,6 +134,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   ): Promise<void> {
     const hello = handshakeSchema.safeParse(payload);
     await before;
+    if (superseded || socket.disconnected) return;
     if (!hello.success)
       return notices.end({
         code: 'invalid_handshake',
@@ -172,7 +176,6 @@ export function startConversation(socket: Socket, context: ConversationContext):
     const { connection, previous } = opened;
     const repeated = session !== undefined;
     session = createSession(opened);
-    if (socket.disconnected) return void (await leave());
     const entered = sessions.enter(session);
     if (!entered.accepted) return leaveTo({ epoch: entered.newer.connection.epoch, nodeId });
     const owner = { epoch: connection.epoch, nodeId };
@@ -180,6 +183,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
     // Without a previous owner there may still be one: Redis was away, or has lost it.
     if (previous === undefined || previous.nodeId !== nodeId)
       context.announce(connection.orchestratorId, owner);
+    // Gone before it was welcomed: it has taken the place of an older connection all the same.
+    if (socket.disconnected) return void (await leave());
     welcome(opened, acknowledge);
     for (const frame of opened.parked) context.forward(frame, session);
   }
@@ -236,8 +241,13 @@ export function startConversation(socket: Socket, context: ConversationContext):
 
   async function provision(at: Session, payload: unknown): Promise<void> {
     if (parse(provisioningRequestSchema, 'provisioning_request', payload) === undefined) return;
+    // One answer serves all who ask while it is on its way.
+    if (isProvisioning) return;
+    isProvisioning = true;
     const id = at.connection.orchestratorId;
-    const config = await provisioning.read(id);
+    const config = await provisioning.read(id).finally(() => {
+      isProvisioning = false;
+    });
     if (config === undefined) return notices.end(deregistered(id));
     socket.emit('provision_config', config);
     log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);

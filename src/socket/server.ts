@@ -23,6 +23,9 @@ interface ClusterEvents {
   independence(): void;
 }
 
+/** How long calls over HTTP may still take when the replica closes. */
+const callGraceMs = 1_000;
+
 export interface Sockets {
   readonly io: Server;
   /** Emits a frame if its orchestrator is connected here under its epoch or a newer one. */
@@ -31,6 +34,7 @@ export interface Sockets {
   closeEverywhere(orchestratorId: string, epoch: number, error: SocketError): void;
   announceIndependence(): void;
   connections(): LiveConnection[];
+  has(connection: LiveConnection): boolean;
   supersede(connection: LiveConnection, owner: Owner): void;
   /** Sends every orchestrator away, `perSecond` at a time, and takes no new handshake. */
   drain(perSecond: number): Promise<void>;
@@ -121,6 +125,7 @@ export function openSockets(options: {
     },
     announceIndependence: () => void io.serverSideEmit('independence'),
     connections: () => sessions.all().map((session) => session.connection),
+    has: (connection) => sessions.get(connection.orchestratorId)?.connection === connection,
     supersede: ({ orchestratorId }, owner) => void onOwner(orchestratorId, owner),
     async drain(perSecond) {
       draining = true;
@@ -138,7 +143,10 @@ export function openSockets(options: {
     },
     async close() {
       draining = true;
+      // Calls in hand may end; one that is sent slowly must not hold the stop.
+      const grace = setTimeout(() => options.http.closeAllConnections(), callGraceMs);
       await io.close();
+      clearTimeout(grace);
       await Promise.all(departures);
     },
   };

@@ -1,5 +1,5 @@
 // Owns the statements that turn orchestrators inactive: disconnects, dead replicas, silence.
-import type { Database, Query } from '../database.ts';
+import type { Query, Statements } from '../database.ts';
 
 export interface Connection {
   orchestratorId: string;
@@ -49,7 +49,7 @@ export async function settleOrganizations(query: Query, organizationIds: readonl
  * @returns the connections that were turned inactive
  */
 export async function writeDisconnects(
-  database: Database,
+  database: Statements,
   connections: readonly Connection[],
   silentBefore?: Date,
 ): Promise<Connection[]> {
@@ -64,12 +64,20 @@ export async function writeDisconnects(
   });
 }
 
-/** Instances that are active by the word of a replica that is not among the live ones. */
-export async function findOrphans(query: Query, liveNodeIds: readonly string[]): Promise<Connection[]> {
+/** The replicas by whose word instances are active. */
+export async function findSpokenFor(query: Query): Promise<string[]> {
+  const rows = await query(
+    "SELECT DISTINCT node_id FROM orchestrator_instances WHERE status = 'active' AND node_id IS NOT NULL",
+  );
+  return rows.map((row) => String(row.node_id));
+}
+
+/** Instances that are active by the word of one of these replicas. */
+export async function findOrphans(query: Query, deadNodeIds: readonly string[]): Promise<Connection[]> {
   const rows = await query(
     `SELECT orchestrator_id, connection_epoch FROM orchestrator_instances
-     WHERE status = 'active' AND node_id IS NOT NULL AND node_id <> ALL ($1::text[])`,
-    [liveNodeIds],
+     WHERE status = 'active' AND node_id = ANY ($1::text[])`,
+    [deadNodeIds],
   );
   return rows.map(asConnection);
 }

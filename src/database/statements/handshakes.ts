@@ -1,5 +1,5 @@
 // Owns the statements that a batch of handshakes is written with.
-import type { Database, Query } from '../database.ts';
+import type { Query, Statements } from '../database.ts';
 import { settleOrganizations } from './disconnects.ts';
 
 export interface Introduction {
@@ -17,6 +17,7 @@ export interface Introduction {
 }
 
 export interface Introduced {
+  kind: 'introduced';
   /** Higher than every epoch given before in the whole fleet, or the same for a repeat by the socket that holds it. */
   epoch: number;
   organizationId: string;
@@ -28,20 +29,28 @@ export interface Introduced {
   settings: unknown;
 }
 
+/** A repeat by a socket whose epoch is not the row's any more: nothing was written for it. */
+export interface Overtaken {
+  kind: 'superseded';
+  epoch: number;
+  nodeId: string;
+}
+
 const input = `jsonb_to_recordset($1::jsonb) AS h (
   orchestrator_id text, organization_id text, name text, location text, features jsonb, metadata jsonb,
   epoch bigint, node_id text, at timestamptz)`;
 
 // An organization's own namesake speaks for it; any other of its orchestrators only fills in what is missing.
-const tenants = `(
+const tenants = (condition: string) => `(
   SELECT DISTINCT ON (organization_id) *, orchestrator_id = organization_id AS namesake FROM ${input}
+  WHERE ${condition}
   ORDER BY organization_id, orchestrator_id = organization_id DESC, orchestrator_id)`;
 
 const insertOrganizations = `
   INSERT INTO organizations (organization_id, name, location, features, metadata)
   SELECT organization_id, COALESCE(name, 'Organization ' || organization_id), COALESCE(location, 'unknown'),
          COALESCE(features, '{}'), COALESCE(metadata, '{}')
-  FROM ${tenants} t ORDER BY organization_id
+  FROM ${tenants('epoch IS NULL')} t ORDER BY organization_id
   ON CONFLICT DO NOTHING`;
 
 // Organizations that one of their orchestrators leaves for another.
@@ -55,7 +64,7 @@ const lockOrganizations = `
   ORDER BY organization_id FOR NO KEY UPDATE`;
 
 const updateOrganizations = `
-  WITH hello AS ${tenants}, locked AS MATERIALIZED (
+  WITH hello AS ${tenants('true')}, locked AS MATERIALIZED (
     SELECT o.organization_id FROM organizations o JOIN hello USING (organization_id)
     ORDER BY o.organization_id FOR NO KEY UPDATE OF o
   )
@@ -72,8 +81,11 @@ const updateOrganizations = `
 const insertInstances = `
   INSERT INTO orchestrator_instances (orchestrator_id, organization_id, name)
   SELECT orchestrator_id, organization_id, COALESCE(name, 'Organization ' || orchestrator_id)
-  FROM ${input} ORDER BY orchestrator_id
+  FROM ${input} WHERE epoch IS NULL ORDER BY orchestrator_id
   ON CONFLICT DO NOTHING`;
+
+const findEpochs = `
+  SELECT orchestrator_id, connection_epoch, node_id FROM orchestrator_instances WHERE orchestrator_id = ANY ($1::text[])`;
 
 const updateInstances = `
   WITH hello AS (SELECT * FROM ${input}), locked AS MATERIALIZED (
@@ -85,9 +97,9 @@ const updateInstances = `
       last_seen = GREATEST(i.last_seen, h.at), updated_at = h.at, node_id = h.node_id,
       name = COALESCE(h.name, i.name), location = COALESCE(h.location, i.location),
       features = COALESCE(h.features, i.features), metadata = COALESCE(h.metadata, i.metadata),
-      connection_epoch = CASE WHEN h.epoch = i.connection_epoch THEN h.epoch ELSE nextval('connection_epochs') END
+      connection_epoch = COALESCE(h.epoch, nextval('connection_epochs'))
   FROM hello h JOIN locked USING (orchestrator_id)
-  WHERE i.orchestrator_id = h.orchestrator_id
+  WHERE i.orchestrator_id = h.orchestrator_id AND (h.epoch IS NULL OR h.epoch = i.connection_epoch)
   RETURNING i.orchestrator_id, i.organization_id, i.connection_epoch, i.name, i.location, i.features, i.metadata`;
 
 /**
@@ -97,9 +109,9 @@ const updateInstances = `
  *   both pass, and the batch may be written again
  */
 export async function writeHandshakes(
-  database: Database,
+  database: Statements,
   hellos: readonly Introduction[],
-): Promise<Introduced[]> {
+): Promise<(Introduced | Overtaken)[]> {
   const parameters = [
     JSON.stringify(
       hellos.map((hello) => ({
@@ -115,7 +127,7 @@ export async function writeHandshakes(
       })),
     ),
   ];
-  const [organizations, instances] = await database.transaction(async (query: Query) => {
+  const [organizations, instances, newer] = await database.transaction(async (query: Query) => {
     await query(insertOrganizations, parameters);
     const left = (await query(findLeft, parameters)).map((row) => row.organization_id);
     if (left.length > 0) await query(lockOrganizations, [...parameters, left]);
@@ -123,14 +135,24 @@ export async function writeHandshakes(
     await query(insertInstances, parameters);
     const updated = await query(updateInstances, parameters);
     await settleOrganizations(query, left);
-    return [written, updated] as const;
+    const overtaken = hellos.length === updated.length ? [] : hellos.map((hello) => hello.orchestratorId);
+    return [written, updated, overtaken.length === 0 ? [] : await query(findEpochs, [overtaken])] as const;
   });
   const settings = new Map(organizations.map((row) => [row.organization_id, row.settings]));
+  const newerById = new Map(newer.map((row) => [row.orchestrator_id, row]));
   const byId = new Map(instances.map((row) => [row.orchestrator_id, row]));
   return hellos.map((hello) => {
     const row = byId.get(hello.orchestratorId);
-    if (row === undefined) throw new Error(`the handshake of ${hello.orchestratorId} wrote no row`);
+    if (row === undefined) {
+      const newer = newerById.get(hello.orchestratorId);
+      return {
+        kind: 'superseded',
+        epoch: Number(newer?.connection_epoch ?? hello.epoch),
+        nodeId: String(newer?.node_id ?? 'none'),
+      };
+    }
     return {
+      kind: 'introduced',
       epoch: Number(row.connection_epoch),
       organizationId: String(row.organization_id),
       name: String(row.name),

@@ -74,7 +74,9 @@ export async function writeBeats(query: Query, beats: readonly Beat[]): Promise<
     if (row === undefined) return { kind: 'unknown' };
     if (row.last_seen_ms !== null)
       return { kind: 'processed', lastSeen: new Date(Math.round(Number(row.last_seen_ms))) };
-    if (row.is_independent === true) return { kind: 'ignored' };
-    return { kind: 'superseded', epoch: Number(row.connection_epoch), nodeId: String(row.node_id ?? 'none') };
+    const epoch = Number(row.connection_epoch);
+    if (beat.epoch !== null && beat.epoch !== epoch)
+      return { kind: 'superseded', epoch, nodeId: String(row.node_id ?? 'none') };
+    return { kind: 'ignored' };
   });
 }

@@ -1,5 +1,5 @@
 // Owns the statements that register an orchestrator, change its independence and remove it, all tables at once.
-import type { Database } from '../database.ts';
+import type { Database, Query } from '../database.ts';
 import { settleOrganizations } from './disconnects.ts';
 
 export interface Registration {
@@ -188,4 +188,53 @@ export function writeRemoval(database: Database, orchestratorId: string): Promis
       epoch: Number(instance.connection_epoch),
     };
   });
+}
+
+export interface Placeholder {
+  orchestratorId: string;
+  organizationId: string;
+  name: string;
+  location: string | undefined;
+  features: unknown;
+  metadata: unknown;
+  at: Date;
+}
+
+/**
+ * Inserts an inactive instance, and its organization where that is missing.
+ * @returns false, and changes nothing, if the instance exists
+ */
+export async function writeInstance(database: Database, placeholder: Placeholder): Promise<boolean> {
+  const { orchestratorId, organizationId, name, location, features, metadata, at } = placeholder;
+  const shared = [location ?? 'unknown', JSON.stringify(features ?? {}), JSON.stringify(metadata ?? {}), at];
+  const taken = new Error(`instance ${orchestratorId} exists`);
+  const work = async (query: Query) => {
+    const [known] = await query('SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = $1', [
+      orchestratorId,
+    ]);
+    if (known !== undefined) throw taken;
+    const tenantName = organizationId === orchestratorId ? name : `Organization ${organizationId}`;
+    await query(
+      `INSERT INTO organizations (organization_id, name, location, features, metadata, created_at, updated_at)
+       VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT DO NOTHING`,
+      [organizationId, tenantName, ...shared],
+    );
+    // The organization first, as everywhere.
+    await query('SELECT 1 FROM organizations WHERE organization_id = $1 FOR NO KEY UPDATE', [organizationId]);
+    const inserted = await query(
+      `INSERT INTO orchestrator_instances
+         (orchestrator_id, organization_id, name, location, features, metadata, created_at, updated_at)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT DO NOTHING RETURNING 1`,
+      [orchestratorId, organizationId, name, ...shared],
+    );
+    // Thrown, so that no organization is left of it.
+    if (inserted.length === 0) throw taken;
+  };
+  try {
+    await database.transaction(work);
+    return true;
+  } catch (error) {
+    if (error === taken) return false;
+    throw error;
+  }
 }
