@@ -1,4 +1,6 @@
 // A replica that stops leaves nothing behind, and its orchestrators go elsewhere.
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import test from 'ava';
 import { createKeys } from '../../src/redis/keys.ts';
 import { openProxy } from '../support/proxy.ts';
@@ -206,4 +208,28 @@ test('a replica starts while both stores are away, says what is missing, and ser
   redis.mend();
   await until('it to be ready', async () => (await api.get('/health/ready')).status === 200);
   t.is((await (await connect('late-1')).ask('i_am_alive', {})).status, 'processed');
+});
+
+test('a call that is sent slowly does not hold the stop', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
+  const { controller } = world.replica(1);
+  const { port, hostname } = new URL(controller.url);
+  const socket = connect(Number(port), hostname);
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  socket.write(
+    'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{',
+  );
+  await until('the call to be under way', async () => {
+    const { body } = await world.replica(1).api.get('/health/live');
+    return body.status === 'alive';
+  });
+  const startedAt = performance.now();
+
+  await controller.stop();
+
+  t.true(performance.now() - startedAt < 5_000);
+  const nodes = await world.api.get('/api/v1/internal/nodes');
+  t.is(nodes.body.total_count, 1);
 });

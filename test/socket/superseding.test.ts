@@ -74,3 +74,54 @@ test('a handshake is not made older by the one before it that is still being wri
   t.is((await second.event('superseded')).epoch, later);
   t.is((await third.ask('i_am_alive', {})).status, 'processed');
 });
+
+test('a second handshake on a socket that is superseded meanwhile takes nothing back', async (t) => {
+  const older = await connect('stale-1');
+  await using held = await world.hold(
+    "SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'stale-1' FOR UPDATE",
+  );
+  const newer = await open();
+  const ack = newer.handshake('stale-1');
+  await held.awaited();
+  older.socket.emit('handshake', { data: { orchestrator_id: 'stale-1', metadata: { version: 'old' } } });
+  await held.release();
+
+  const { epoch } = await ack;
+  t.is((await older.event('superseded')).epoch, epoch);
+  await older.closed();
+  t.is((await newer.ask('i_am_alive', {})).status, 'processed');
+  t.like((await rowsOf(world, 'stale-1')).instance, {
+    connection_epoch: epoch,
+    status: 'active',
+    metadata: {},
+  });
+  newer.close();
+  await until('the row to be inactive', async () => {
+    return (await rowsOf(world, 'stale-1')).instance?.status === 'inactive';
+  });
+  const live = await api.get('/api/v1/controller/orchestrators/live/stale-1');
+  t.is(live.status, 404);
+});
+
+test('a newer connection that is gone before its welcome has taken the older one’s place', async (t) => {
+  const older = await connect('brief-2');
+  await using held = await world.hold(
+    "SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'brief-2' FOR UPDATE",
+  );
+  const newer = await open();
+  // A heartbeat right behind it must not outlive it either.
+  newer.socket.emit('handshake', { data: { orchestrator_id: 'brief-2' } });
+  newer.socket.emit('i_am_alive', {});
+  await held.awaited();
+  newer.close();
+  await held.release();
+
+  await older.event('superseded');
+  await older.closed();
+  await until('the row to be inactive', async () => {
+    return (await rowsOf(world, 'brief-2')).instance?.status === 'inactive';
+  });
+  const marker = await connect('brief-2-marker');
+  t.is((await marker.ask('i_am_alive', {})).status, 'processed');
+  t.is((await rowsOf(world, 'brief-2')).instance?.status, 'inactive');
+});

@@ -9,6 +9,8 @@ export interface StoreProxy {
   readonly sentBytes: number;
   /** Closes every connection and refuses new ones. */
   cut(): void;
+  /** Forwards nothing more on the connections there are, as if the network had lost them; new ones work. */
+  stall(): void;
   /** Takes connections again. */
   mend(): void;
   close(): Promise<void>;
@@ -64,6 +66,9 @@ export async function openProxy(): Promise<StoreProxy> {
       return sentBytes;
     },
     cut,
+    stall() {
+      for (const socket of sockets) socket.unpipe();
+    },
     mend() {
       isCut = false;
     },
