@@ -27,6 +27,13 @@ export function isReadTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'Query read timeout';
 }
 
+/** What a transaction throws that finds a row changed which it has not locked: it is run again. */
+export class LostRace extends Error {
+  override readonly name = 'LostRace';
+  /** SQLSTATE of a serialization failure. */
+  readonly code = '40001';
+}
+
 /** Whether a transaction lost to another one, and may win when it is run again. */
 export function isRace(error: unknown): boolean {
   return error instanceof Error && ['40001', '40P01', '23503'].includes(codeOf(error) ?? '');

@@ -1,6 +1,7 @@
 // An orchestrator that changes its organization: the one it leaves is active only while somebody else of it is.
 import test from 'ava';
 import { rowsOf } from '../support/rows.ts';
+import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld({ replicas: 2 });
@@ -46,4 +47,24 @@ test('orchestrators that change places at once, through both replicas, end in or
     ),
   );
   t.deepEqual(await Promise.all(['east', 'west', 'north'].map(statusOf)), ['inactive', 'active', 'active']);
+});
+
+test('two moves of one orchestrator at once leave no organization active that nobody is in', async (t) => {
+  await a.connect('torn-1', { organization_id: 'torn-0' });
+  await using held = await world.hold(
+    "SELECT 1 FROM organizations WHERE organization_id = 'torn-0' FOR UPDATE",
+  );
+  const [one, two] = [await a.open(), await b.open()];
+  one.socket.emit('handshake', { data: { orchestrator_id: 'torn-1', organization_id: 'torn-a' } });
+  await held.awaited();
+  two.socket.emit('handshake', { data: { orchestrator_id: 'torn-1', organization_id: 'torn-b' } });
+  await held.awaited(2);
+  await held.release();
+
+  await until('one of the two to be left', () => one.socket.connected !== two.socket.connected);
+  const { instance } = await rowsOf(world, 'torn-1');
+  const lost = instance?.organization_id === 'torn-a' ? 'torn-b' : 'torn-a';
+  t.is(await statusOf(String(instance?.organization_id)), 'active');
+  t.not(await statusOf(lost), 'active');
+  t.is(await statusOf('torn-0'), 'inactive');
 });

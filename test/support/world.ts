@@ -47,7 +47,8 @@ export interface World {
 
 export interface Held extends AsyncDisposable {
   /** Resolves when a statement of somebody else waits for a lock in this database. */
-  awaited(): Promise<unknown>;
+  /** Resolves when so many statements wait for a lock; one, if not said. */
+  awaited(statements?: number): Promise<unknown>;
   /** Ends the transaction. */
   release(): Promise<void>;
 }
@@ -135,10 +136,10 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     sql: (statement, parameters) => database.execute(statement, parameters),
     async hold(statement, parameters) {
       const release = await database.begin(statement, parameters);
-      const awaited = () =>
+      const awaited = (statements = 1) =>
         until('a statement to wait for a lock', async () => {
           const [found] = await database.execute(waitingStatements);
-          return Number(found?.count) > 0;
+          return Number(found?.count) >= statements;
         });
       return { awaited, release, [Symbol.asyncDispose]: release };
     },

@@ -1,5 +1,6 @@
 // Owns the statements that a batch of handshakes is written with.
 import type { Query, Statements } from '../database.ts';
+import { LostRace } from '../failures.ts';
 import { settleOrganizations } from './disconnects.ts';
 
 export interface Introduction {
@@ -89,7 +90,8 @@ const findEpochs = `
 
 const updateInstances = `
   WITH hello AS (SELECT * FROM ${input}), locked AS MATERIALIZED (
-    SELECT i.orchestrator_id FROM orchestrator_instances i JOIN hello USING (orchestrator_id)
+    SELECT i.orchestrator_id, i.organization_id AS previous
+    FROM orchestrator_instances i JOIN hello USING (orchestrator_id)
     ORDER BY i.orchestrator_id FOR NO KEY UPDATE OF i
   )
   UPDATE orchestrator_instances i
@@ -100,7 +102,7 @@ const updateInstances = `
       connection_epoch = COALESCE(h.epoch, nextval('connection_epochs'))
   FROM hello h JOIN locked USING (orchestrator_id)
   WHERE i.orchestrator_id = h.orchestrator_id AND (h.epoch IS NULL OR h.epoch = i.connection_epoch)
-  RETURNING i.orchestrator_id, i.organization_id, i.connection_epoch, i.name, i.location, i.features, i.metadata`;
+  RETURNING i.orchestrator_id, i.organization_id, locked.previous, i.connection_epoch, i.name, i.location, i.features, i.metadata`;
 
 /**
  * Writes a batch that names no orchestrator twice, in one transaction; the results come in its order. A raised
@@ -134,6 +136,9 @@ export async function writeHandshakes(
     const written = await query(updateOrganizations, parameters);
     await query(insertInstances, parameters);
     const updated = await query(updateInstances, parameters);
+    const moved = updated.filter((row) => row.previous !== row.organization_id);
+    if (moved.some((row) => !left.includes(row.previous)))
+      throw new LostRace('an orchestrator moved between two statements');
     await settleOrganizations(query, left);
     const overtaken = hellos.length === updated.length ? [] : hellos.map((hello) => hello.orchestratorId);
     return [written, updated, overtaken.length === 0 ? [] : await query(findEpochs, [overtaken])] as const;

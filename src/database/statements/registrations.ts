@@ -1,5 +1,6 @@
 // Owns the statements that register an orchestrator, change its independence and remove it, all tables at once.
 import type { Database, Query } from '../database.ts';
+import { LostRace } from '../failures.ts';
 import { settleOrganizations } from './disconnects.ts';
 
 export interface Registration {
@@ -48,6 +49,12 @@ export function writeRegistration(database: Database, registration: Registration
        ORDER BY organization_id FOR NO KEY UPDATE`,
       [organizationId, orchestratorId],
     );
+    const [before] = await query(
+      'SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1 FOR UPDATE',
+      [orchestratorId],
+    );
+    if (before !== undefined && !locked.some((row) => row.organization_id === before.organization_id))
+      throw new LostRace(`${orchestratorId} moved between two statements`);
     const [organization] = await query(
       `UPDATE organizations SET updated_at = now(),
          name = CASE WHEN $5 THEN COALESCE($2, name) ELSE name END,
@@ -168,10 +175,12 @@ export function writeRemoval(database: Database, orchestratorId: string): Promis
       [orchestratorId],
     );
     const [instance] = await query(
-      'SELECT connection_epoch FROM orchestrator_instances WHERE orchestrator_id = $1 FOR UPDATE',
+      'SELECT connection_epoch, organization_id FROM orchestrator_instances WHERE orchestrator_id = $1 FOR UPDATE',
       [orchestratorId],
     );
-    if (organization === undefined || instance === undefined) return undefined;
+    if (instance === undefined) return undefined;
+    if (organization === undefined || organization.organization_id !== instance.organization_id)
+      throw new LostRace(`${orchestratorId} moved between two statements`);
     const messages = await query('DELETE FROM orchestrator_messages WHERE orchestrator_id = $1 RETURNING 1', [
       orchestratorId,
     ]);
