@@ -1,5 +1,7 @@
 // An orchestrator that falls silent is first unhealthy, then inactive and its connection closed.
 import test from 'ava';
+import { createKeys } from '../../src/redis/keys.ts';
+import { openProxy } from '../support/proxy.ts';
 import { rowsOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
@@ -112,3 +114,24 @@ test.serial(
     for (const each of [free, marker, second]) each.close();
   },
 );
+
+test('behind an outage of Postgres nobody’s silence counts, until heartbeats had time to be written', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const postgres = stack.adopt(await openProxy(), (it) => it.close());
+  const own = stack.adopt(await openWorld({ reach: { database: postgres.through } }), (it) => it.close());
+  const orchestrator = await own.replica(0).connect('outage-1');
+  const { silenceExcused, queues } = createKeys(own.settings.redis.prefix);
+  postgres.cut();
+  await until('a sweep to meet the outage', async () => (await own.redis.exists(silenceExcused)) === 1);
+  own.clock.advance(11 * own.settings.socket.heartbeatIntervalMs);
+  const mendedAt = Date.now();
+  postgres.mend();
+  await until('a sweep behind the outage', async () => {
+    const [, finishedAt] = await own.redis.zrange(`${queues}:sweep:completed`, 0, '-1', 'WITHSCORES');
+    return Number(finishedAt) > mendedAt;
+  });
+
+  t.true(orchestrator.socket.connected);
+  t.like((await rowsOf(own, 'outage-1')).instance, { status: 'active', health_status: 'healthy' });
+  t.is((await orchestrator.ask('i_am_alive', {})).status, 'processed');
+});
