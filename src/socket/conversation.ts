@@ -18,6 +18,7 @@ import {
   type HeartbeatAck,
   handshakeSchema,
   heartbeatSchema,
+  nameOf,
   provisioningRequestSchema,
 } from './protocol.ts';
 import type { Session, Sessions } from './sessions.ts';
@@ -290,11 +291,6 @@ export function startConversation(socket: Socket, context: ConversationContext):
 
 function heartbeatAck(status: HeartbeatAck['status'], at: Date): HeartbeatAck {
   return { type: 'i_am_alive_ack', status, ts: at.toISOString() };
-}
-
-/** An event's name as it may be shown: no longer than a name of the protocol's could be. */
-function nameOf(event: string | number): string {
-  return String(event).slice(0, 64);
 }
 
 function isFunction(value: unknown): value is Acknowledge {

@@ -104,3 +104,8 @@ export interface Reconnect {
 export function describeFaults(error: z.ZodError): string {
   return error.issues.map((issue) => `${issue.path.join('.') || 'payload'}: ${issue.message}`).join('; ');
 }
+
+/** An event's name as it may be shown: no longer than a name of the protocol's could be. */
+export function nameOf(event: string | number): string {
+  return String(event).slice(0, 64);
+}
