@@ -6,8 +6,6 @@ import { OrchestratorInstance } from './orchestrator-instances.ts';
 import { OrchestratorMessage } from './orchestrator-messages.ts';
 import { Organization } from './organizations.ts';
 
-export type { EntityManager } from '@mikro-orm/postgresql';
-
 export type Row = Record<string, unknown>;
 /** Runs one statement with `$1`-style parameters. */
 export type Query = (sql: string, parameters?: readonly unknown[]) => Promise<Row[]>;

@@ -181,3 +181,29 @@ test('the heartbeat of a connection whose epoch is not the row’s any more is s
   t.is(await orchestrator.closed(), 'io server disconnect');
   t.deepEqual(await rowsOf(world, 'fenced-1'), before);
 });
+
+test('a heartbeat over HTTP is written though a superseded connection’s shares its batch', async (t) => {
+  const stale = await connect('mixed-1');
+  await world.sql(
+    "UPDATE orchestrator_instances SET connection_epoch = connection_epoch + 1, status = 'inactive', last_seen = NULL WHERE orchestrator_id = 'mixed-1'",
+  );
+  const overHttp = (id: string) =>
+    world.api.post('/api/v1/internal/orchestrators/heartbeat', { orchestrator_id: id });
+  await connect('mixed-2');
+  await using held = await world.hold(
+    "SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'mixed-2' FOR UPDATE",
+  );
+  // While this one waits for its row, the next two gather.
+  const first = overHttp('mixed-2');
+  await held.awaited();
+  stale.socket.emit('i_am_alive', {});
+  const second = overHttp('mixed-1');
+  await held.release();
+
+  t.is((await first).status, 200);
+  t.like((await second).body, { status: 'active' });
+  const { instance } = await rowsOf(world, 'mixed-1');
+  t.is(instance?.status, 'active');
+  t.not(instance?.last_seen, null);
+  await stale.event('superseded');
+});
