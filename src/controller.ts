@@ -152,7 +152,9 @@ export async function startController(
     log,
   });
   const overview = createOverview({ database, presence, lease });
-  const readiness = createReadiness({ database, redis, lease, queueDepth: () => outbox.depth(nodeId) });
+  const { readTimeoutMs: answerWithinMs } = settings.database;
+  const queueDepth = () => outbox.depth(nodeId);
+  const readiness = createReadiness({ database, redis, lease, queueDepth, answerWithinMs });
   const { heartbeatIntervalMs } = settings.socket;
   const sweep = createSweep({
     database,
@@ -189,6 +191,7 @@ export async function startController(
     nodeId,
     startedAt,
     bodyLimitBytes: settings.http.bodyLimitBytes,
+    answerWithinMs,
     log,
   });
   http.on('request', app.callback());

@@ -13,7 +13,7 @@ export interface Stores {
 }
 
 export interface Readiness {
-  /** Asks each store, within `probeMs`. Never throws. */
+  /** Asks each store, and takes one that does not answer in time for down. Never throws. */
   stores(): Promise<Stores>;
   /** What keeps this replica from taking calls, in words; none when it is ready. */
   faults(): Promise<string[]>;
@@ -22,21 +22,21 @@ export interface Readiness {
   readonly draining: boolean;
 }
 
-const probeMs = 1_500;
-
 export function createReadiness(dependencies: {
   database: Database;
   redis: RedisConnections;
   lease: Lease;
   /** Asks the queue of this replica for its depth. */
   queueDepth(): Promise<number>;
+  /** How long a store may take to answer. */
+  answerWithinMs: number;
 }): Readiness {
-  const { database, redis, lease } = dependencies;
+  const { database, redis, lease, answerWithinMs } = dependencies;
   let draining = false;
 
   async function probe(ask: () => Promise<unknown>): Promise<StoreState> {
     try {
-      await within(probeMs, ask(), () => new Error(`no answer within ${probeMs} ms`));
+      await within(answerWithinMs, ask(), () => new Error(`no answer within ${answerWithinMs} ms`));
       return 'up';
     } catch {
       // Why a store is down is in the log of the call that met it; here only that it is.

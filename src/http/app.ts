@@ -47,6 +47,8 @@ export interface AppDependencies {
   nodeId: string;
   startedAt: string;
   bodyLimitBytes: number;
+  /** How long a caller waits for what a store has to do before it is told 503. */
+  answerWithinMs: number;
   log: Log;
 }
 

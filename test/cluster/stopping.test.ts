@@ -6,7 +6,7 @@ import { createKeys } from '../../src/redis/keys.ts';
 import { openProxy } from '../support/proxy.ts';
 import { rowsOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
-import { openWorld } from '../support/world.ts';
+import { openWorld, shippedTimeouts } from '../support/world.ts';
 
 test('the orchestrators of a replica that stops are told to reconnect, and leave nothing behind', async (t) => {
   await using stack = new AsyncDisposableStack();
@@ -59,7 +59,7 @@ test('messages on their way through a replica that stops are delivered through a
   const sendMany = () => {
     for (let count = 0; count < 20; count += 1)
       sending.push(
-        b.api.post('/api/v1/internal/orchestrators/moves-1/send', { type: 'count', timeout_ms: 8_000 }),
+        b.api.post('/api/v1/internal/orchestrators/moves-1/send', { type: 'count', timeout_ms: 30_000 }),
       );
   };
   sendMany();
@@ -178,7 +178,10 @@ test('what a replica that died left is cleared by another: presence, rows, queue
 test('a replica whose Redis is away stops all the same, and soon', async (t) => {
   await using stack = new AsyncDisposableStack();
   const proxy = stack.adopt(await openProxy(), (it) => it.close());
-  const world = stack.adopt(await openWorld({ reach: { redis: proxy.through } }), (it) => it.close());
+  const world = stack.adopt(
+    await openWorld({ reach: { redis: proxy.through }, settings: shippedTimeouts() }),
+    (it) => it.close(),
+  );
   const orchestrator = await world.replica(0).connect('org-1');
   proxy.cut();
   const startedAt = performance.now();
@@ -195,7 +198,7 @@ test('a replica starts while both stores are away, says what is missing, and ser
   const postgres = stack.adopt(await openProxy(), (it) => it.close());
   const redis = stack.adopt(await openProxy(), (it) => it.close());
   const reach = { database: postgres.through, redis: redis.through };
-  const world = stack.adopt(await openWorld({ reach }), (it) => it.close());
+  const world = stack.adopt(await openWorld({ reach, settings: shippedTimeouts() }), (it) => it.close());
   postgres.cut();
   redis.cut();
 

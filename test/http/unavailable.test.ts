@@ -4,7 +4,7 @@ import { errorOf, linesOf } from '../support/answers.ts';
 import type { Answer } from '../support/api.ts';
 import { openProxy, type StoreProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
-import { openWorld, type World } from '../support/world.ts';
+import { openWorld, shippedTimeouts, type World } from '../support/world.ts';
 
 const controller = '/api/v1/controller';
 const internal = '/api/v1/internal';
@@ -17,7 +17,7 @@ test.before(async () => {
   postgres = stack.adopt(await openProxy(), (it) => it.close());
   redis = stack.adopt(await openProxy(), (it) => it.close());
   const reach = { database: postgres.through, redis: redis.through };
-  world = stack.adopt(await openWorld({ reach }), (it) => it.close());
+  world = stack.adopt(await openWorld({ reach, settings: shippedTimeouts() }), (it) => it.close());
   await world.replica(0).connect('live');
   await world.api.post(`${internal}/orchestrators/register`, { organization_id: 'row' });
   const message = { message_type: 'monitoring', content: 'x' };

@@ -25,8 +25,7 @@ const live = '/api/v1/controller/orchestrators/live';
 let world: World;
 let url: string;
 test.before(async () => {
-  // The processes that this file starts leave little to a connect: a slow one is not what it asks about.
-  world = await openWorld({ settings: { database: { connectTimeoutMs: 10_000 } } });
+  world = await openWorld();
   url = world.replica(0).controller.url;
 });
 test.after.always(() => world.close());

@@ -9,15 +9,21 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { isAlive, waitUntil } from '../../src/local/processes.ts';
-import { openStores } from '../../src/local/stores.ts';
+import { openWorld } from '../support/world.ts';
 
 const projectFolder = fileURLToPath(new URL('../../', import.meta.url));
 const startFile = join(projectFolder, 'src/local/start.ts');
 const withinMs = 30_000;
 
-test('a start says where it is ready and what to try, and a second one finds its data', async (t) => {
-  const folder = await localFolder(t);
-  const first = start(t, folder);
+/** The data of the tests that need some, one after the other; none depends on what another left in it. */
+let kept: string;
+test.before(async () => {
+  kept = await mkdtemp(join(tmpdir(), 'moolai-start-'));
+});
+test.after.always(() => removeFolder(kept));
+
+test.serial('a start says where it is ready and what to try, and the next one finds its data', async (t) => {
+  const first = start(t, kept);
   const url = await first.ready();
   t.regex(first.output(), /✔ Postgres 18 ready \(\d+\.\d s\)/);
   t.regex(first.output(), /✔ Redis [\d.]+ ready \(\d+\.\d s\)/);
@@ -28,16 +34,65 @@ test('a start says where it is ready and what to try, and a second one finds its
     body: JSON.stringify({ org_id: 'kept', name: 'Kept' }),
   });
   t.is(created.status, 201);
-  const pids = await storePids(folder);
+  const pids = await storePids(kept);
   first.child.kill('SIGTERM');
-  t.deepEqual(await first.ended, [0, null]);
+  t.deepEqual(await first.ended, [0, null], first.output());
   t.deepEqual(pids.filter(isAlive), []);
 
-  const second = start(t, folder);
-  const kept = await fetch(`${await second.ready()}/api/v1/controller/organizations/kept`);
-  t.is(kept.status, 200);
+  const second = start(t, kept);
+  const found = await fetch(`${await second.ready()}/api/v1/controller/organizations/kept`);
+  t.is(found.status, 200);
+  const third = start(t, kept);
+  t.deepEqual(await third.ended, [1, null], third.output());
+  t.is(
+    third.output(),
+    `${join(kept, 'local')} is in use by process ${second.child.pid}: stop that one first (kill ${second.child.pid})\n`,
+  );
   second.child.kill('SIGINT');
-  t.deepEqual(await second.ended, [0, null]);
+  t.deepEqual(await second.ended, [0, null], second.output());
+});
+
+test.serial('of three replicas one that is killed is replaced, and Ctrl-C ends them all', async (t) => {
+  const cluster = start(t, kept, { REPLICAS: '3' });
+  const url = await cluster.ready();
+  const replicas = replicaPids(cluster.output());
+  t.is(replicas.length, 3);
+  process.kill(replicas[0] ?? 0, 'SIGKILL');
+  t.true(await waitUntil(() => replicaPids(cluster.output()).length === 4, withinMs), cluster.output());
+  t.regex(cluster.output(), new RegExp(`process ${replicas[0]} ended with SIGKILL; starting another`));
+  const answers = await Promise.all(Array.from({ length: 12 }, () => fetch(`${url}/health/live`)));
+  t.true(answers.every((answer) => answer.status === 200));
+
+  const all = [...replicaPids(cluster.output()), ...(await storePids(kept))];
+  // A terminal sends Ctrl-C to the whole group, and npm passes it on once more.
+  process.kill(-(cluster.child.pid ?? 0), 'SIGINT');
+  process.kill(cluster.child.pid ?? 0, 'SIGINT');
+  t.deepEqual(await cluster.ended, [0, null], cluster.output());
+  t.deepEqual(all.filter(isAlive), []);
+});
+
+test.serial('a signal that npm alone gets stops everything', async (t) => {
+  const started = start(t, kept, {}, ['npm', 'start']);
+  await started.ready();
+  const pids = await storePids(kept);
+  started.child.kill('SIGTERM');
+  await started.ended;
+  t.true(await waitUntil(() => !pids.some(isAlive), withinMs), started.output());
+});
+
+test('with both urls given nothing is embedded', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const { settings } = stack.adopt(await openWorld(), (it) => it.close());
+  const folder = await localFolder(t);
+  const given = start(t, folder, {
+    DATABASE_URL: settings.database.url,
+    REDIS_URL: settings.redis.url,
+    REDIS_PREFIX: settings.redis.prefix,
+  });
+  await given.ready();
+  t.false(existsSync(join(folder, 'local')));
+  given.child.kill('SIGTERM');
+  t.deepEqual(await given.ended, [0, null], given.output());
 });
 
 test('a taken port is one line, before anything is started', async (t) => {
@@ -64,61 +119,6 @@ test('unusable settings are listed, before anything is started', async (t) => {
   t.is(lines.length, 2);
   t.regex(refused.output(), /^http\.port \(PORT\): /m);
   t.false(existsSync(join(folder, 'local')));
-});
-
-test('a second start in the same folder names the process of the first', async (t) => {
-  const folder = await localFolder(t);
-  const first = start(t, folder);
-  await first.ready();
-  const second = start(t, folder);
-  t.deepEqual(await second.ended, [1, null]);
-  t.is(
-    second.output(),
-    `${join(folder, 'local')} is in use by process ${first.child.pid}: stop that one first (kill ${first.child.pid})\n`,
-  );
-  first.child.kill('SIGTERM');
-  await first.ended;
-});
-
-test('with both urls given nothing is embedded', async (t) => {
-  const stores = await openStores({ folder: await localFolder(t), durable: false });
-  t.teardown(() => stores.close());
-  const folder = await localFolder(t);
-  const given = start(t, folder, { DATABASE_URL: stores.databaseUrl, REDIS_URL: stores.redisUrl });
-  await given.ready();
-  t.false(existsSync(join(folder, 'local')));
-  given.child.kill('SIGTERM');
-  t.deepEqual(await given.ended, [0, null]);
-});
-
-test('of three replicas one that is killed is replaced, and Ctrl-C ends them all', async (t) => {
-  const folder = await localFolder(t);
-  const cluster = start(t, folder, { REPLICAS: '3' });
-  const url = await cluster.ready();
-  const replicas = replicaPids(cluster.output());
-  t.is(replicas.length, 3);
-  process.kill(replicas[0] ?? 0, 'SIGKILL');
-  t.true(await waitUntil(() => replicaPids(cluster.output()).length === 4, withinMs), cluster.output());
-  t.regex(cluster.output(), new RegExp(`process ${replicas[0]} ended with SIGKILL; starting another`));
-  const answers = await Promise.all(Array.from({ length: 12 }, () => fetch(`${url}/health/live`)));
-  t.true(answers.every((answer) => answer.status === 200));
-
-  const all = [...replicaPids(cluster.output()), ...(await storePids(folder))];
-  // A terminal sends Ctrl-C to the whole group, and npm passes it on once more.
-  process.kill(-(cluster.child.pid ?? 0), 'SIGINT');
-  process.kill(cluster.child.pid ?? 0, 'SIGINT');
-  t.deepEqual(await cluster.ended, [0, null]);
-  t.deepEqual(all.filter(isAlive), []);
-});
-
-test('a signal that npm alone gets stops everything', async (t) => {
-  const folder = await localFolder(t);
-  const started = start(t, folder, {}, ['npm', 'start']);
-  await started.ready();
-  const pids = await storePids(folder);
-  started.child.kill('SIGTERM');
-  await started.ended;
-  t.true(await waitUntil(() => !pids.some(isAlive), withinMs));
 });
 
 interface Started {
@@ -183,12 +183,15 @@ function start(
 
 async function localFolder(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'moolai-start-'));
-  t.teardown(async () => {
-    const elsewhere = await readlink(join(folder, 'local/postgres')).catch(() => undefined);
-    if (elsewhere !== undefined) await rm(elsewhere, { recursive: true, force: true });
-    await rm(folder, { recursive: true, force: true });
-  });
+  t.teardown(() => removeFolder(folder));
   return folder;
+}
+
+/** With the data that went elsewhere because Postgres's user could not enter. */
+async function removeFolder(folder: string): Promise<void> {
+  const elsewhere = await readlink(join(folder, 'local/postgres')).catch(() => undefined);
+  if (elsewhere !== undefined) await rm(elsewhere, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true });
 }
 
 function replicaPids(output: string): number[] {

@@ -250,7 +250,7 @@ test('a connection without a valid handshake is closed when its time is up', asy
 
 test('a handshake that waits for Postgres is in time', async (t) => {
   await using stack = new AsyncDisposableStack();
-  const hasty = stack.adopt(await openWorld({ settings: { socket: { handshakeTimeoutMs: 1_000 } } }), (it) =>
+  const hasty = stack.adopt(await openWorld({ settings: { socket: { handshakeTimeoutMs: 2_000 } } }), (it) =>
     it.close(),
   );
   const held = stack.use(await hasty.hold('LOCK TABLE organizations IN SHARE MODE'));

@@ -222,7 +222,7 @@ test('an acknowledgement that cannot be told is one that never came', async (t) 
   const sent = await api.post('/api/v1/internal/orchestrators/untold-1/send', {
     type: 'ask',
     ack: true,
-    timeout_ms: 1_000,
+    timeout_ms: 3_000,
   });
   t.is(sent.status, 504);
   t.true(await stillServes('untold-1'));

@@ -18,7 +18,7 @@ export interface Api {
 
 export function createApi(url: string): Api {
   async function request(path: string, init: RequestInit): Promise<Answer> {
-    const response = await fetch(url + path, { signal: AbortSignal.timeout(15_000), ...init });
+    const response = await fetch(url + path, { signal: AbortSignal.timeout(45_000), ...init });
     const text = await response.text();
     const isJson = response.headers.get('content-type')?.includes('json') ?? false;
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };

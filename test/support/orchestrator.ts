@@ -46,7 +46,7 @@ export async function connectOrchestrator(
   });
 
   const ask = (event: string, payload?: unknown) =>
-    socket.timeout(8_000).emitWithAck(event, ...(payload === undefined ? [] : [payload]));
+    socket.timeout(30_000).emitWithAck(event, ...(payload === undefined ? [] : [payload]));
   return {
     socket,
     received,

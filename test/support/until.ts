@@ -10,7 +10,7 @@ const betweenLooksMs = 5;
 export async function until<T>(
   what: string,
   ask: () => T | Promise<T>,
-  withinMs = 8_000,
+  withinMs = 30_000,
 ): Promise<Exclude<T, undefined | null | false>> {
   const deadline = performance.now() + withinMs;
   let last: unknown;

@@ -46,8 +46,7 @@ export interface World {
 }
 
 export interface Held extends AsyncDisposable {
-  /** Resolves when a statement of somebody else waits for a lock in this database. */
-  /** Resolves when so many statements wait for a lock; one, if not said. */
+  /** Resolves when so many statements wait, directly or behind each other, for what it holds; one, if not said. */
   awaited(statements?: number): Promise<unknown>;
   /** Ends the transaction. */
   release(): Promise<void>;
@@ -61,6 +60,16 @@ export interface WorldOptions {
   settings?: SettingsChanges;
   /** Changes where the replicas find a store: `{ database: proxy.through }`. The world itself goes the direct way. */
   reach?: { database?(url: string): string; redis?(url: string): string };
+}
+
+/** The time-outs as they are shipped, for tests of what a caller meets while a store is away. */
+export function shippedTimeouts(): SettingsChanges {
+  const { database, redis } = loadSettings({
+    env: { DATABASE_URL: required('TEST_DATABASE_URL'), REDIS_URL: required('TEST_REDIS_URL') },
+  });
+  const { connectTimeoutMs, readTimeoutMs, statementTimeoutMs } = database;
+  const { commandTimeoutMs } = redis;
+  return { database: { connectTimeoutMs, readTimeoutMs, statementTimeoutMs }, redis: { commandTimeoutMs } };
 }
 
 function required(name: string): string {
@@ -135,10 +144,10 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     redis,
     sql: (statement, parameters) => database.execute(statement, parameters),
     async hold(statement, parameters) {
-      const release = await database.begin(statement, parameters);
+      const { pid, release } = await database.begin(statement, parameters);
       const awaited = (statements = 1) =>
-        until('a statement to wait for a lock', async () => {
-          const [found] = await database.execute(waitingStatements);
+        until(`${statements} statements to wait for what is held`, async () => {
+          const [found] = await database.execute(waitingStatements, [pid]);
           return Number(found?.count) >= statements;
         });
       return { awaited, release, [Symbol.asyncDispose]: release };
@@ -159,9 +168,16 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   };
 }
 
+/** Whoever waits for this very transaction: another test's statement may wait for something else. */
 const waitingStatements = `
-  SELECT count(*) FROM pg_stat_activity
-  WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+  WITH RECURSIVE behind (pid) AS (
+    SELECT $1::int
+    UNION
+    SELECT waiting.pid FROM behind, pg_stat_activity waiting
+    WHERE waiting.datname = current_database() AND waiting.wait_event_type = 'Lock'
+      AND behind.pid = ANY (pg_blocking_pids(waiting.pid))
+  )
+  SELECT count(*) - 1 AS count FROM behind`;
 
 function createClock(): TestClock {
   let ahead = 0;
@@ -179,18 +195,20 @@ async function openPool(url: string) {
   return {
     execute: async (statement: string, parameters: unknown[] = []): Promise<Record<string, unknown>[]> =>
       (await pool.query<Record<string, unknown>>(statement, parameters)).rows,
-    /** Returns what ends the transaction that the statement was run in. */
-    async begin(statement: string, parameters: unknown[] = []): Promise<() => Promise<void>> {
+    /** Runs the statement in a transaction that `release` ends; `pid` is the backend that holds it. */
+    async begin(statement: string, parameters: unknown[] = []) {
       const client = await pool.connect();
+      const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
       await client.query('BEGIN');
       await client.query(statement, parameters);
       let open = true;
-      return async () => {
+      const release = async () => {
         if (!open) return;
         open = false;
         await client.query('COMMIT');
         client.release();
       };
+      return { pid: rows[0]?.pid, release };
     },
     close: () => orm.close(true),
   };

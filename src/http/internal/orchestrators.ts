@@ -35,8 +35,6 @@ const heartbeat = z.object({
   features: jsonContainer.nullish(),
 });
 
-const heartbeatWithinMs = 1_500;
-
 const independence = z.object({ is_independent: z.boolean(), privacy_mode: z.boolean().nullish() });
 
 const send = z.object({
@@ -52,8 +50,9 @@ export function internalOrchestratorRoutes(fleet: {
   heartbeats: Heartbeats;
   independences: Independences;
   delivery: Delivery;
+  answerWithinMs: number;
 }): Route[] {
-  const { registrations, heartbeats, independences, delivery } = fleet;
+  const { registrations, heartbeats, independences, delivery, answerWithinMs } = fleet;
   return [
     route({
       method: 'post',
@@ -101,8 +100,8 @@ export function internalOrchestratorRoutes(fleet: {
           features: body.features ?? undefined,
         });
         // On a socket a heartbeat waits for Postgres; a caller over HTTP is told, and the beat is written later.
-        const outcome = await within(heartbeatWithinMs, beat, () =>
-          unavailable('database', new Error(`no commit within ${heartbeatWithinMs} ms`)),
+        const outcome = await within(answerWithinMs, beat, () =>
+          unavailable('database', new Error(`no commit within ${answerWithinMs} ms`)),
         );
         if (outcome.kind === 'unknown') throw notFound('Orchestrator', orchestratorId);
         const status = outcome.kind === 'ignored' ? 'independent' : 'active';
