@@ -33,6 +33,7 @@ import { createLease } from './redis/lease.ts';
 import { createLogRing } from './redis/log-ring.ts';
 import { createPresence } from './redis/presence.ts';
 import type { Settings } from './settings.ts';
+import { isForSockets } from './socket/path.ts';
 import { deregistered, silent } from './socket/protocol.ts';
 import { openSockets } from './socket/server.ts';
 
@@ -172,7 +173,8 @@ export async function startController(
   const sweeper = openSweeper({ ...queues, everyMs: settings.sweep.everyMs, sweep: sweep.run });
 
   // The edges.
-  const http = createServer();
+  // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
+  const http = createServer({ shouldUpgradeCallback: isForSockets });
   const app = createApp({
     organizations,
     instances,

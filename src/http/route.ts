@@ -146,6 +146,9 @@ function createBodyReader(limitBytes: number): Middleware {
     // `is` answers null where there is no body, false where there is one of another type.
     if (ctx.request.length !== 0 && ctx.is('json') === false)
       throw new HttpError(415, 'unsupported_media_type', 'The body must be application/json');
+    // JSON is UTF-8 (RFC 8259, 8.1); another charset would be misread, not refused.
+    if (!['', 'utf-8', 'utf8', 'us-ascii'].includes(ctx.request.charset.toLowerCase()))
+      throw new HttpError(415, 'unsupported_media_type', 'The body must be in UTF-8');
     await parser(ctx, next);
   };
 }

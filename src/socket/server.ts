@@ -10,6 +10,7 @@ import type { RedisConnections } from '../redis/connection.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Owner } from '../redis/presence.ts';
 import { type ConversationContext, startConversation } from './conversation.ts';
+import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
 import { createSessions } from './sessions.ts';
 
@@ -61,8 +62,9 @@ export function openSockets(options: {
   const departures = new Set<Promise<void>>();
   let draining = false;
 
+  const others = options.http.listeners('request');
   const io = new Server<DefaultEventsMap, DefaultEventsMap, ClusterEvents>(options.http, {
-    path: '/ws',
+    path: socketPath,
     addTrailingSlash: false,
     serveClient: false,
     perMessageDeflate: false,
@@ -73,6 +75,7 @@ export function openSockets(options: {
       key: keys.adapter,
     }),
   });
+  routeExactly(options.http, io, others);
   io.engine.on('connection_error', (error: { code: number; message: string }) =>
     log.debug({ source: 'socket' }, `A connection was refused: ${error.message} (${error.code})`),
   );

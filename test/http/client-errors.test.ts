@@ -51,6 +51,18 @@ test('an empty body is a 400 that names what is missing, however it is announced
   t.is(without.status, 'HTTP/1.1 400 Bad Request');
 });
 
+test('a request that asks for another protocol is answered as if it had not asked', async (t) => {
+  const upgrade = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n';
+  const asked = (path: string) =>
+    raw(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${upgrade}\r\n`);
+  const found = await asked('/health/live');
+  t.is(found.status, 'HTTP/1.1 200 OK');
+  t.is(found.body.status, 'alive');
+  const lost = await asked('/wsx?EIO=4&transport=websocket');
+  t.is(lost.status, 'HTTP/1.1 404 Not Found');
+  t.is(lost.body.code, 'not_found');
+});
+
 test('the replica goes on serving', async (t) => {
   t.is((await world.api.get('/health/live')).status, 200);
 });

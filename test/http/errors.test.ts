@@ -157,6 +157,9 @@ test('what is nowhere is a 404 by any method', async (t) => {
   for (const path of [
     '/',
     '/nowhere',
+    '/wsx',
+    '/ws/x',
+    '/wsx/?EIO=4&transport=polling',
     '/api/v1/controller',
     `${controller}/nowhere`,
     `${controller}/organizations/known/more`,
@@ -263,15 +266,14 @@ test('a body in an encoding that is not known is a 415, one that is not what it 
     errorOf(t, await encoded(encoding), 400, 'invalid_request', ['body']);
 });
 
-test('JSON with a charset is JSON', async (t) => {
-  const body = JSON.stringify({ org_id: freshId(), name: 'Zoë' });
-  const answer = await request(
-    `${controller}/organizations`,
-    'POST',
-    body,
-    'application/json; charset=utf-8',
-  );
-  t.is(dataOf(t, answer, 201).name, 'Zoë');
+test('JSON in UTF-8 is JSON, JSON in another charset a 415', async (t) => {
+  const create = (charset: string) => {
+    const body = JSON.stringify({ org_id: freshId(), name: 'Zoë' });
+    return request(`${controller}/organizations`, 'POST', body, `application/json; charset=${charset}`);
+  };
+  for (const charset of ['utf-8', 'UTF-8', '"utf8"']) t.is(dataOf(t, await create(charset), 201).name, 'Zoë');
+  for (const charset of ['utf-16', 'latin1', 'nothing'])
+    errorOf(t, await create(charset), 415, 'unsupported_media_type');
 });
 
 test('what is no JSON object is a 400, and an empty body names what it lacks', async (t) => {
