@@ -2,19 +2,40 @@
 import { z } from 'zod';
 
 const deepest = 32;
+/** A payload's faults are told all at once, but for one that is nothing else. */
+const mostFaults = 100;
 
-/** The first reason why Postgres's jsonb, or a later reader, could not take this value. */
-function faultIn(value: unknown, depth: number): string | undefined {
+interface FaultyPlace {
+  path: string[];
+  message: string;
+}
+
+/** Where Postgres's jsonb, or a later reader, could not take this value, and why. */
+function* faultsIn(value: unknown, path: readonly string[] = []): Generator<FaultyPlace> {
+  const fault = faultIn(value);
+  if (fault !== undefined) yield { path: path.map(shortened), message: fault };
+  else if (typeof value === 'object' && value !== null)
+    for (const [key, inner] of Object.entries(value)) {
+      const faultyKey = faultInText(key);
+      if (faultyKey === undefined) yield* faultsIn(inner, [...path, key]);
+      else yield { path: path.map(shortened), message: `a key in it ${faultyKey}` };
+    }
+}
+
+function faultIn(value: unknown): string | undefined {
   if (value === null || typeof value === 'boolean') return undefined;
   if (typeof value === 'string') return faultInText(value);
-  if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'must hold finite numbers only';
-  if (!isPlain(value)) return 'must be JSON';
-  if (depth >= deepest) return `must not be nested more than ${deepest} deep`;
-  for (const [key, inner] of Object.entries(value)) {
-    const fault = faultInText(key) ?? faultIn(inner, depth + 1);
-    if (fault !== undefined) return fault;
-  }
-  return undefined;
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'must be a finite number';
+  return isPlain(value) ? undefined : 'must be JSON';
+}
+
+function isDeeperThan(levels: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner));
+}
+
+function shortened(key: string): string {
+  return key.length <= 64 ? key : `${key.slice(0, 64)}…`;
 }
 
 /** Not so: a function, a date, or the bytes of a binary Socket.IO packet. */
@@ -34,8 +55,11 @@ function faultInText(text: string): string | undefined {
 /** Narrows a schema to what every store can take. */
 export function storable<T extends z.ZodType>(schema: T): T {
   return schema.superRefine((value, context) => {
-    const fault = faultIn(value, 0);
-    if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
+    if (isDeeperThan(deepest, value)) {
+      context.addIssue({ code: 'custom', message: `must not be nested more than ${deepest} deep` });
+      return;
+    }
+    for (const fault of faultsIn(value).take(mostFaults)) context.addIssue({ code: 'custom', ...fault });
   });
 }
 

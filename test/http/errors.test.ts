@@ -298,6 +298,20 @@ test('what is no JSON object is a 400, and an empty body names what it lacks', a
   }
 });
 
+test('every place in a JSON value that no store can take is named, up to a hundred', async (t) => {
+  const create = (metadata: unknown) =>
+    world.api.post(`${controller}/organizations`, { org_id: freshId(), name: 'N', metadata });
+  const nested = { list: ['fine', 'a\u0000b'], inner: { 'k\u0000y': 1, lone: '\ud800' }, '\ud800': 2 };
+  errorOf(t, await create(nested), 400, 'invalid_request', [
+    'body.metadata.list.1',
+    'body.metadata.inner',
+    'body.metadata.inner.lone',
+    'body.metadata',
+  ]);
+  const many = await create({ list: Array.from({ length: 1_000 }, () => '\u0000') });
+  t.is(errorOf(t, many, 400, 'invalid_request').errors.length, 100);
+});
+
 test('bytes that are no UTF-8 are not a 500', async (t) => {
   const bytes = Buffer.concat([
     Buffer.from('{"org_id":"bytes","name":"'),
@@ -438,8 +452,8 @@ test('characters that a store cannot take are a 400 wherever text may stand', as
     for (const name of ['name', 'location'])
       errorOf(t, await create(`"${name}":"${bad}"`), 400, 'invalid_request', [`body.${name}`]);
     for (const name of ['features', 'settings', 'metadata']) {
-      errorOf(t, await create(`"${name}":{"a":["${bad}"]}`), 400, 'invalid_request', [`body.${name}`]);
-      errorOf(t, await create(`"${name}":{"a":{"${bad}":1}}`), 400, 'invalid_request', [`body.${name}`]);
+      errorOf(t, await create(`"${name}":{"a":["${bad}"]}`), 400, 'invalid_request', [`body.${name}.a.0`]);
+      errorOf(t, await create(`"${name}":{"a":{"${bad}":1}}`), 400, 'invalid_request', [`body.${name}.a`]);
     }
   }
   t.is(dataOf(t, await create('"location":"\\ud83d\\ude00\\u0001\\ufffe"'), 201).location, '😀\u0001\ufffe');
@@ -499,7 +513,7 @@ test('numbers of any size are kept or refused, never a 500', async (t) => {
   ])
     t.is(dataOf(t, await create(number), 201).metadata.n, Number(number) + 0, number);
   for (const number of ['1e400', '-1e400'])
-    errorOf(t, await create(number), 400, 'invalid_request', ['body.metadata']);
+    errorOf(t, await create(number), 400, 'invalid_request', ['body.metadata.n']);
 });
 
 test('of a key that comes twice the last counts', async (t) => {
