@@ -1,8 +1,7 @@
 // Owns the composition: what a controller is made of, in which order it starts, and in which it stops.
 import { createServer } from 'node:http';
 import { type Clock, systemClock } from './clock.ts';
-import { type Database, openDatabase } from './database/database.ts';
-import { isPassingFailure } from './database/failures.ts';
+import { openDatabase } from './database/database.ts';
 import { within } from './deadline.ts';
 import { createArrivals } from './fleet/arrivals.ts';
 import { createConnections } from './fleet/connections.ts';
@@ -93,7 +92,7 @@ export async function startController(
       await connections.restore(sockets.connections, {
         stillThere: (connection) => sockets.has(connection),
         superseded: (connection, owner) => sockets.supersede(connection, owner),
-        parked: (frames) => frames.forEach((frame) => void receive(frame)),
+        parked: (frames) => frames.forEach((frame) => void arrivals.receive(frame)),
       });
     },
     log,
@@ -117,15 +116,8 @@ export async function startController(
   const messages = createMessages({ database, instances, clock, log });
   const registrations = createRegistrations({
     database,
-    async closeConnection(id, epoch) {
-      // A Redis that is away keeps nothing from being deleted; the replica that has the socket, or the sweep, follows.
-      await presence
-        .forget(id, epoch)
-        .catch((error: unknown) =>
-          log.warn({ orchestrator_id: id, error }, `Presence of ${id} was not cleared`),
-        );
-      sockets.closeEverywhere(id, epoch, deregistered(id));
-    },
+    presence,
+    closeSockets: (id, epoch) => sockets.closeEverywhere(id, epoch, deregistered(id)),
     onRemoved() {
       sockets.announceIndependence();
       void independences.refreshFiles();
@@ -145,6 +137,7 @@ export async function startController(
   const delivery = createDelivery({ presence, outbox, clock, nodeId, watchEveryMs, metrics, log });
   const arrivals = createArrivals({
     emit: (frame, onAck) => sockets.emit(frame, onAck),
+    settled: (id) => sockets.settled(id),
     outcomes,
     delivery,
     lease,
@@ -204,7 +197,7 @@ export async function startController(
     keys,
     context: { connections, heartbeats, provisioning, clock, nodeId, ...settings.socket, log },
     ...settings.socket,
-    onFrame: (frame, emit) => void receive(frame, emit),
+    onFrame: (frame, emit) => void arrivals.receive(frame, emit),
     onIndependence: () => void independences.refreshFiles(),
     log,
   });
@@ -214,15 +207,6 @@ export async function startController(
     'Log lines of this replica that the ring lost',
     () => logRing.dropped,
   );
-
-  /** Frames that come to this replica by another way than its queue. */
-  async function receive(...frame: Parameters<typeof arrivals.handle>): Promise<void> {
-    try {
-      await arrivals.handle(...frame);
-    } catch (error) {
-      log.warn({ source: 'delivery', error }, `Frame ${frame[0].message_id} could not be sent on`);
-    }
-  }
 
   async function drain(): Promise<void> {
     readiness.drain();
@@ -280,7 +264,7 @@ export async function startController(
   }
 
   try {
-    await requireSchema(database);
+    await database.requireSchema();
     // The lease first: a connection of a replica without one would count for nothing.
     await redis.tried();
     await lease.start();
@@ -293,13 +277,4 @@ export async function startController(
     await closing.disposeAsync();
     throw error;
   }
-}
-
-/** A Postgres that is away keeps nothing from starting; one without tables never becomes right by itself. */
-async function requireSchema(database: Database): Promise<void> {
-  const present = await database.hasSchema().catch((error: unknown) => {
-    if (isPassingFailure(error)) return true;
-    throw error;
-  });
-  if (!present) throw new Error('The database has no tables yet: run npm run migrate with this DATABASE_URL');
 }

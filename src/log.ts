@@ -48,7 +48,7 @@ export function createLog(options: {
       errorKey: 'error',
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: levelNames[label] ?? label.toUpperCase() }) },
-      serializers: { error: describeError },
+      serializers: { error: (error: unknown) => describeError(error) },
       redact: {
         paths: ['database_url', 'redis_url', 'environment_variables', 'token', 'authorization', 'password'],
         censor: '[hidden]',
@@ -58,13 +58,22 @@ export function createLog(options: {
   );
 }
 
-/** Without what a store adds: the values of the row or the statement that it complains of. */
-function describeError(error: unknown): unknown {
+/** With its causes, but without the values that Postgres's detail adds: of the row that it complains of. */
+function describeError(error: unknown, deepest = 3): unknown {
   if (!(error instanceof Error)) return error;
-  const { name, message, stack } = error;
+  const { name, message, stack, cause } = error;
   const code: unknown = Reflect.get(error, 'code');
   const where = stack?.split('\n').filter((line) => line.trimStart().startsWith('at '));
-  return { type: name, message: message.split(' - ').at(-1), code, stack: where?.join('\n') };
+  const causes = error instanceof AggregateError ? error.errors : cause === undefined ? [] : [cause];
+  return {
+    type: name,
+    message: message.split('\n - detail: ', 1)[0],
+    code,
+    stack: where?.join('\n'),
+    ...(causes.length > 0 && deepest > 0
+      ? { causes: causes.map((each: unknown) => describeError(each, deepest - 1)) }
+      : {}),
+  };
 }
 
 function asLevel(level: string): pino.Level {

@@ -1,7 +1,7 @@
 // Owns the connection to Postgres: MikroORM for the tables, its pool for the hand-written statements.
 import { type EntityManager, MikroORM } from '@mikro-orm/postgresql';
 import type { Log } from '../log.ts';
-import { isRace, isReadTimeout } from './failures.ts';
+import { isPassingFailure, isRace, isReadTimeout } from './failures.ts';
 import { OrchestratorInstance } from './orchestrator-instances.ts';
 import { OrchestratorMessage } from './orchestrator-messages.ts';
 import { Organization } from './organizations.ts';
@@ -27,8 +27,12 @@ export interface Database extends Statements {
   readonly batches: Statements;
   /** Resolves when Postgres answers. */
   ping(): Promise<void>;
-  /** Whether the tables are there: migrations are a step of their own. */
-  hasSchema(): Promise<boolean>;
+  /**
+   * Migrations are a step of their own. A Postgres that is away keeps nothing from starting; one without tables never
+   * becomes right by itself.
+   * @throws with a message for a person when Postgres answers and the tables are not there
+   */
+  requireSchema(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -143,9 +147,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     async ping() {
       await query('SELECT 1');
     },
-    async hasSchema() {
-      const [row] = await query("SELECT to_regclass('orchestrator_messages') IS NOT NULL AS present");
-      return row?.present === true;
+    async requireSchema() {
+      try {
+        const [row] = await query("SELECT to_regclass('orchestrator_messages') IS NOT NULL AS present");
+        if (row?.present === true) return;
+      } catch (error) {
+        if (isPassingFailure(error)) return;
+        throw error;
+      }
+      throw new Error('The database has no tables yet: run npm run migrate with this DATABASE_URL');
     },
     close: () => orm.close(true),
   };

@@ -10,7 +10,7 @@ import type { Delivery } from './delivery.ts';
  * Emits a frame on the local socket of its orchestrator.
  * @returns false if there is none of the frame's epoch or a newer one
  */
-export type Emit = (frame: Frame, onAck: (value: unknown) => void) => boolean | Promise<boolean>;
+export type Emit = (frame: Frame, onAck: (value: unknown) => void) => boolean;
 
 export interface Arrivals {
   /**
@@ -19,10 +19,14 @@ export interface Arrivals {
    * @throws when the frame must be sent on and Redis is away
    */
   handle(frame: Frame, emit?: Emit): Promise<void>;
+  /** The same for a frame that came by another way than the queue. Never throws: what goes wrong is logged. */
+  receive(frame: Frame, emit?: Emit): Promise<void>;
 }
 
 export function createArrivals(dependencies: {
   emit: Emit;
+  /** Resolves when no committed handshake of this id is on its way to becoming a session. */
+  settled(orchestratorId: string): Promise<void>;
   outcomes: Outcomes;
   delivery: Delivery;
   lease: Lease;
@@ -43,14 +47,24 @@ export function createArrivals(dependencies: {
       );
   }
 
+  const handle: Arrivals['handle'] = async (frame, emit) => {
+    if (emit === undefined) await dependencies.settled(frame.orchestrator_id);
+    if (clock.now() >= frame.deadline) return;
+    const onAck = (ack: unknown) => report(frame, { kind: 'acknowledged', ack });
+    // Without the lease others may already own this replica's orchestrators: it must not speak for them.
+    const emitted = lease.held() && (emit ?? dependencies.emit)(frame, onAck);
+    if (emitted) report(frame, { kind: 'emitted' });
+    else await delivery.reroute(frame);
+  };
+
   return {
-    async handle(frame, emit = dependencies.emit) {
-      if (clock.now() >= frame.deadline) return;
-      // Without the lease others may already own this replica's orchestrators: it must not speak for them.
-      const emitted =
-        lease.held() && (await emit(frame, (ack) => report(frame, { kind: 'acknowledged', ack })));
-      if (emitted) report(frame, { kind: 'emitted' });
-      else await delivery.reroute(frame);
+    handle,
+    async receive(frame, emit) {
+      try {
+        await handle(frame, emit);
+      } catch (error) {
+        log.warn({ source: 'delivery', error }, `Frame ${frame.message_id} could not be sent on`);
+      }
     },
   };
 }

@@ -1,5 +1,5 @@
 // Owns identifiers: which are allowed, and how new ones are made.
-import { randomUUIDv7 } from 'node:crypto';
+import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
 
 export const identifier = z
@@ -9,12 +9,15 @@ export const identifier = z
     'must be 1 to 255 characters of A-Z a-z 0-9 . _ -, the first a letter or digit',
   );
 
-/** `msg_{orchestrator_id}_{32 hex digits}`: the digits are a UUID version 7 (RFC 9562), so ids sort by time. */
+/**
+ * `msg_{orchestrator_id}_{32 hex digits}`: the digits are a UUID version 7 (RFC 9562), so ids sort by time, and those
+ * of one replica in the order in which they were made (6.2, method 1).
+ */
 export function newMessageId(orchestratorId: string): string {
-  return `msg_${orchestratorId}_${randomUUIDv7().replaceAll('-', '')}`;
+  return `msg_${orchestratorId}_${uuidv7().replaceAll('-', '')}`;
 }
 
 /** New at every boot: a replica never takes up what another one, or its own last life, left. */
 export function newNodeId(): string {
-  return `node-${randomUUIDv7().replaceAll('-', '')}`;
+  return `node-${uuidv7().replaceAll('-', '')}`;
 }

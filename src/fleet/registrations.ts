@@ -8,6 +8,7 @@ import {
   writeRemoval,
 } from '../database/statements/registrations.ts';
 import type { Log } from '../log.ts';
+import type { Presence } from '../redis/presence.ts';
 import { notFound } from './errors.ts';
 
 export interface Registrations {
@@ -19,20 +20,31 @@ export interface Registrations {
   deregister(orchestratorId: string): Promise<Removed['deleted']>;
 }
 
-/** @param dependencies.closeConnection closes the connections up to an epoch, on whichever replica has them */
+/** @param dependencies.closeSockets closes the sockets up to an epoch, on whichever replica has them */
 export function createRegistrations(dependencies: {
   database: Database;
-  closeConnection(orchestratorId: string, epoch: number): Promise<void>;
+  presence: Presence;
+  closeSockets(orchestratorId: string, epoch: number): void;
   /** Tells every replica that the fleet has one orchestrator less. */
   onRemoved(): void;
   log: Log;
 }): Registrations {
-  const { database, log } = dependencies;
+  const { database, presence, log } = dependencies;
+
+  /** A Redis that is away keeps nothing from being deleted: the replica that has the socket, or the sweep, follows. */
+  async function clearPresence(orchestratorId: string, epoch: number): Promise<void> {
+    try {
+      await presence.forget(orchestratorId, epoch);
+    } catch (error) {
+      log.warn({ orchestrator_id: orchestratorId, error }, `Presence of ${orchestratorId} was not cleared`);
+    }
+  }
 
   async function remove(orchestratorId: string): Promise<Removed['deleted']> {
     const removed = await writeRemoval(database, orchestratorId);
     if (removed === undefined) throw notFound('Orchestrator', orchestratorId);
-    await dependencies.closeConnection(orchestratorId, removed.epoch);
+    await clearPresence(orchestratorId, removed.epoch);
+    dependencies.closeSockets(orchestratorId, removed.epoch);
     dependencies.onRemoved();
     return removed.deleted;
   }

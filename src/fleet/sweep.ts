@@ -56,11 +56,11 @@ export function createSweep(dependencies: {
       spokenFor.filter((node) => !roster.live.includes(node)),
     );
     const gone = await writeDisconnects(database.batches, orphans);
-    for (const { orchestratorId } of gone)
-      log.info(
-        { event: 'disconnect', orchestrator_id: orchestratorId },
-        `[C-OCS] Orchestrator ${orchestratorId} disconnected`,
-      );
+    for (const { orchestratorId: id } of gone) {
+      const about = { event: 'disconnect', orchestrator_id: id };
+      log.info(about, `[C-OCS] Orchestrator ${id} disconnected`);
+      log.info(about, `[C-OCS] Cleaned up connection for ${id}`);
+    }
   }
 
   async function endSilence(): Promise<void> {

@@ -3,6 +3,7 @@ import type { Socket } from 'socket.io';
 import type { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import type { Connections, Opened } from '../fleet/connections.ts';
+import { asFleetError } from '../fleet/errors.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
 import type { Provisioning } from '../fleet/provisioning.ts';
 import type { Log } from '../log.ts';
@@ -70,7 +71,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
     const acknowledge = isFunction(last) ? last : undefined;
     const payload = acknowledge === undefined ? args[0] : args.slice(0, -1)[0];
     answer(event, payload, acknowledge).catch((error: unknown) => {
-      log.error(
+      const level = asFleetError(error)?.code === 'unavailable' ? 'warn' : 'error';
+      log[level](
         { source: 'socket', orchestrator_id: session?.connection.orchestratorId, error },
         `Event ${nameOf(event)} failed`,
       );

@@ -30,7 +30,9 @@ const callGraceMs = 1_000;
 export interface Sockets {
   readonly io: Server;
   /** Emits a frame if its orchestrator is connected here under its epoch or a newer one. */
-  emit(frame: Frame, onAck: (value: unknown) => void): Promise<boolean>;
+  emit(frame: Frame, onAck: (value: unknown) => void): boolean;
+  /** Resolves when no committed handshake of this id is on its way to becoming a session. */
+  settled(orchestratorId: string): Promise<void>;
   /** Closes the connection on whichever replica has it. */
   closeEverywhere(orchestratorId: string, epoch: number, error: SocketError): void;
   announceIndependence(): void;
@@ -115,8 +117,8 @@ export function openSockets(options: {
 
   return {
     io,
-    async emit(frame, onAck) {
-      await sessions.settled(frame.orchestrator_id);
+    settled: sessions.settled,
+    emit(frame, onAck) {
       const session = sessions.get(frame.orchestrator_id);
       if (session === undefined || session.connection.epoch < frame.epoch) return false;
       session.emit(frame, onAck);
