@@ -287,7 +287,7 @@ test('abandoned, a batcher ends its pause, tries once more, and still writes wha
   const pauses: number[] = [];
   const { batcher, next } = createHeld({ onRetry: (_error, _entries, retryMs) => pauses.push(retryMs) });
   const a = batcher.add('a', 'a1');
-  for (let attempt = 1; attempt <= 4; attempt += 1) {
+  for (let attempt = 1; attempt <= 6; attempt += 1) {
     (await next()).fail(new Error('away'));
     await until('the pause', () => pauses.length === attempt);
   }

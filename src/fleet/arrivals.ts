@@ -5,6 +5,7 @@ import type { Frame } from '../queue/frame.ts';
 import type { Outcome, Outcomes } from '../queue/outcomes.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { Delivery } from './delivery.ts';
+import { isDeeperThan } from './json.ts';
 
 /**
  * Emits a frame on the local socket of its orchestrator.
@@ -22,6 +23,9 @@ export interface Arrivals {
   /** The same for a frame that came by another way than the queue. Never throws: what goes wrong is logged. */
   receive(frame: Frame, emit?: Emit): Promise<void>;
 }
+
+/** JSON that is nested much deeper cannot be written by everyone who has to tell it. */
+const deepestAck = 1_000;
 
 export function createArrivals(dependencies: {
   emit: Emit;
@@ -50,7 +54,14 @@ export function createArrivals(dependencies: {
   const handle: Arrivals['handle'] = async (frame, emit) => {
     if (emit === undefined) await dependencies.settled(frame.orchestrator_id);
     if (clock.now() >= frame.deadline) return;
-    const onAck = (ack: unknown) => report(frame, { kind: 'acknowledged', ack });
+    const onAck = (ack: unknown) => {
+      if (!isDeeperThan(deepestAck, ack)) report(frame, { kind: 'acknowledged', ack });
+      else
+        log.warn(
+          { event: 'message_sent', orchestrator_id: frame.orchestrator_id },
+          `What ${frame.orchestrator_id} acknowledged ${frame.message_id} with is nested too deep to be told`,
+        );
+    };
     // Without the lease others may already own this replica's orchestrators: it must not speak for them.
     const emitted = lease.held() && (emit ?? dependencies.emit)(frame, onAck);
     if (emitted) report(frame, { kind: 'emitted' });

@@ -29,7 +29,8 @@ function faultIn(value: unknown): string | undefined {
   return isPlain(value) ? undefined : 'must be JSON';
 }
 
-function isDeeperThan(levels: number, value: unknown): boolean {
+/** Whether objects and arrays are nested in each other by more than so many levels. */
+export function isDeeperThan(levels: number, value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner));
 }

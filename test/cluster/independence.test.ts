@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import { linesOf } from '../support/answers.ts';
 import { rowsOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
@@ -30,10 +31,12 @@ test('independence set through B takes effect on A’s heartbeats, in both table
   t.like(on.instance, { is_independent: true, privacy_mode: true });
   t.like(on.organization, { is_independent: true });
   for (const folder of Object.values(foldersOf)) {
-    await until(`the file in ${folder}`, async () => {
-      return (await readIn(folder)).env.includes('ORCHESTRATOR_FREE_1_X_INDEPENDENT=true');
+    const { json } = await until(`both files in ${folder}`, async () => {
+      const files = await readIn(folder);
+      const written = files.env.includes('ORCHESTRATOR_FREE_1_X_INDEPENDENT=true');
+      return written && files.json['free-1.x']?.is_independent === true && files;
     });
-    t.like((await readIn(folder)).json['free-1.x'], { is_independent: true, privacy_mode: true });
+    t.like(json['free-1.x'], { is_independent: true, privacy_mode: true });
   }
 
   t.is((await b.api.put(pathOf('free-1.x'), { is_independent: false })).status, 200);
@@ -42,10 +45,12 @@ test('independence set through B takes effect on A’s heartbeats, in both table
   t.like(off.instance, { is_independent: false, privacy_mode: true });
   t.like(off.organization, { is_independent: false });
   for (const folder of Object.values(foldersOf)) {
-    await until(`the file in ${folder}`, async () => {
-      return (await readIn(folder)).env.includes('ORCHESTRATOR_FREE_1_X_INDEPENDENT=false');
+    const { json } = await until(`both files in ${folder}`, async () => {
+      const files = await readIn(folder);
+      const written = files.env.includes('ORCHESTRATOR_FREE_1_X_INDEPENDENT=false');
+      return written && files.json['free-1.x']?.is_independent === false && files;
     });
-    t.like((await readIn(folder)).json['free-1.x'], { is_independent: false, privacy_mode: true });
+    t.like(json['free-1.x'], { is_independent: false, privacy_mode: true });
   }
 });
 
@@ -85,6 +90,6 @@ test('files that cannot be written are a warning, not a failure', async (t) => {
   const d = await world.grow({ independence: { folder: noFolder } });
   await d.api.post('/api/v1/internal/orchestrators/register', { organization_id: 'unwritten-1' });
   t.is((await d.api.put(pathOf('unwritten-1'), { is_independent: true })).status, 200);
-  const { body } = await d.api.get('/api/v1/internal/logs?level=WARNING&event=independence');
-  t.is(body.data.items[0].message, 'Independence setting could not be written to environment files');
+  const lines = await linesOf(d.api, { level: 'WARNING', event: 'independence' });
+  t.is(lines.at(-1), 'WARNING independence Independence setting could not be written to environment files');
 });

@@ -37,7 +37,11 @@ test('live says who is connected where', async (t) => {
 });
 
 test('overview has the true counts of the whole fleet', async (t) => {
-  const { data } = await agreed('/api/v1/controller/overview');
+  // Heartbeats are counted behind their acknowledgement.
+  const data = await until('three heartbeats', async () => {
+    const overview = (await agreed('/api/v1/controller/overview')).data;
+    return overview.heartbeats_per_minute === 3 && overview;
+  });
   t.like(data, {
     organizations: 3,
     instances: {

@@ -126,7 +126,7 @@ const bodies: {
   {
     method: 'POST',
     path: () => `${internal}/orchestrators/known/send`,
-    body: () => ({ type: 'a', data: {}, wait: true, ack: false, timeout_ms: 100 }),
+    body: () => ({ type: 'a', data: {}, wait: true, ack: false, timeout_ms: 30_000 }),
     required: ['type'],
   },
 ];

@@ -1,7 +1,8 @@
 // The orchestrators connected right now, from Redis alone.
 import test from 'ava';
 import { createKeys } from '../../src/redis/keys.ts';
-import { dataOf, errorOf, isoTime, linesOf } from '../support/answers.ts';
+import { countLines, dataOf, errorOf, isoTime, linesOf } from '../support/answers.ts';
+import type { Answer } from '../support/api.ts';
 import { openProxy, type StoreProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 import { openWorld, type World } from '../support/world.ts';
@@ -10,6 +11,8 @@ const live = '/api/v1/controller/orchestrators/live';
 const stack = new AsyncDisposableStack();
 let postgres: StoreProxy;
 let world: World;
+/** What was answered before anybody was connected. */
+let atFirst: Answer;
 test.before(async () => {
   postgres = stack.adopt(await openProxy(), (it) => it.close());
   // One sweep at the start and then none, so that every byte to Postgres is some call's.
@@ -17,19 +20,20 @@ test.before(async () => {
   world = stack.adopt(await openWorld(options), (it) => it.close());
   const sweeps = `${createKeys(world.settings.redis.prefix).queues}:sweep:completed`;
   await until('the first sweep', async () => (await world.redis.zcard(sweeps)) > 0);
-});
-test.after.always(() => stack.disposeAsync());
 
-test.serial('nobody connected is an empty list', async (t) => {
-  t.deepEqual(dataOf(t, await world.api.get(live)), { orchestrators: {}, total_count: 0 });
-});
-
-test.serial('who is connected is listed by id, with where, since when and what it told', async (t) => {
+  atFirst = await world.api.get(live);
   const hello = { organization_id: 'org-1', metadata: { name: 'One', version: '1.2', ssl_enabled: true } };
   await world.replica(0).connect('b', hello);
   await world.replica(0).connect('c', { organization_id: 'org-1' });
   await world.replica(0).connect('a');
+});
+test.after.always(() => stack.disposeAsync());
 
+test.serial('nobody connected is an empty list', (t) => {
+  t.deepEqual(dataOf(t, atFirst), { orchestrators: {}, total_count: 0 });
+});
+
+test.serial('who is connected is listed by id, with where, since when and what it told', async (t) => {
   const { orchestrators, total_count, ...rest } = dataOf(t, await world.api.get(live));
   t.is(total_count, 3);
   t.deepEqual(rest, {});
@@ -106,8 +110,7 @@ test.serial('a heartbeat moves last_seen, a disconnect ends the entry', async (t
 });
 
 test.serial('live makes no SQL query and writes no log line', async (t) => {
-  const logs = async () => (await world.api.get('/api/v1/internal/logs')).body.data.total;
-  const linesBefore = await logs();
+  const linesBefore = await countLines(world.api);
   const atRest = postgres.sentBytes;
   await world.api.get('/api/v1/controller/orchestrators');
   const counted = postgres.sentBytes;
@@ -120,7 +123,7 @@ test.serial('live makes no SQL query and writes no log line', async (t) => {
   }
 
   t.is(postgres.sentBytes, counted);
-  t.is(await logs(), linesBefore);
+  t.is(await countLines(world.api), linesBefore);
 });
 
 test.serial('live answers while Postgres is away', async (t) => {

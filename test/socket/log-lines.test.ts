@@ -19,10 +19,12 @@ interface Line {
   timestamp: string;
 }
 
-/** The lines of one orchestrator, oldest first. */
-async function linesOf(id: string, query = ''): Promise<Line[]> {
-  const { body } = await api.get(`/api/v1/internal/logs?orchestrator_id=${id}${query}`);
-  return body.data.items.toReversed();
+/** The lines of one orchestrator, oldest first, once there are so many. */
+function linesOf(id: string, atLeast: number, query = ''): Promise<Line[]> {
+  return until(`${atLeast} lines about ${id}`, async () => {
+    const { body } = await api.get(`/api/v1/internal/logs?orchestrator_id=${id}${query}`);
+    return body.data.total >= atLeast && body.data.items.toReversed();
+  });
 }
 
 const told = (lines: Line[]) => lines.map(({ event, message }) => [event, message]);
@@ -30,7 +32,10 @@ const told = (lines: Line[]) => lines.map(({ event, message }) => [event, messag
 test.serial('a connection is logged as accepted, before anybody knows whose it is', async (t) => {
   const { body: before } = await api.get('/api/v1/internal/logs?event=connection');
   await open();
-  const { body: after } = await api.get('/api/v1/internal/logs?event=connection');
+  const after = await until('one line more', async () => {
+    const { body } = await api.get('/api/v1/internal/logs?event=connection');
+    return body.data.total > before.data.total && body;
+  });
   t.is(after.data.total, before.data.total + 1);
   t.like(after.data.items[0], {
     message: '[C-OCS] WebSocket connection accepted',
@@ -43,7 +48,7 @@ test.serial('a connection is logged as accepted, before anybody knows whose it i
 test('a handshake is logged in four lines', async (t) => {
   const orchestrator = await connect('hello-1');
   await orchestrator.event('provision_config');
-  const lines = await linesOf('hello-1');
+  const lines = await linesOf('hello-1', 4);
   t.deepEqual(told(lines), [
     ['handshake', '[C-OCS] DB: Registered hello-1 in both tables'],
     ['handshake', '[C-OCS] Orchestrator hello-1 connected'],
@@ -63,11 +68,11 @@ test('a heartbeat is logged, and one of an independent orchestrator as ignored',
   await orchestrator.ask('i_am_alive', {});
   await api.put('/api/v1/internal/orchestrators/beat-1/independence', { is_independent: true });
   await orchestrator.ask('i_am_alive', {});
-  t.deepEqual(told(await linesOf('beat-1', '&event=keepalive')), [
+  t.deepEqual(told(await linesOf('beat-1', 2, '&event=keepalive')), [
     ['keepalive', '[C-OCS] Processing heartbeat from orchestrator beat-1'],
     ['keepalive', '[C-OCS] Ignoring heartbeat from independent orchestrator beat-1'],
   ]);
-  t.deepEqual(told(await linesOf('beat-1', '&event=independence')), [
+  t.deepEqual(told(await linesOf('beat-1', 2, '&event=independence')), [
     ['independence', 'Independence mode enabled for beat-1'],
     ['independence', 'Independence setting written to environment files'],
   ]);
@@ -76,11 +81,7 @@ test('a heartbeat is logged, and one of an independent orchestrator as ignored',
 test('a disconnect is logged in two lines', async (t) => {
   const orchestrator = await connect('bye-1');
   orchestrator.close();
-  const lines = await until('both lines', async () => {
-    const found = await linesOf('bye-1', '&event=disconnect');
-    return found.length === 2 && found;
-  });
-  t.deepEqual(told(lines), [
+  t.deepEqual(told(await linesOf('bye-1', 2, '&event=disconnect')), [
     ['disconnect', '[C-OCS] Orchestrator bye-1 disconnected'],
     ['disconnect', '[C-OCS] Cleaned up connection for bye-1'],
   ]);
@@ -91,11 +92,7 @@ test('a message sent is logged with its type, waited for or not', async (t) => {
   const path = '/api/v1/internal/orchestrators/sent-1/send';
   await api.post(path, { type: 'first' });
   await api.post(path, { type: 'second', wait: false });
-  const lines = await until('both lines', async () => {
-    const found = await linesOf('sent-1', '&event=message_sent');
-    return found.length === 2 && found;
-  });
-  t.deepEqual(told(lines), [
+  t.deepEqual(told(await linesOf('sent-1', 2, '&event=message_sent')), [
     ['message_sent', 'Sent message to orchestrator sent-1 (type: first)'],
     ['message_sent', 'Sent message to orchestrator sent-1 (type: second)'],
   ]);
@@ -105,7 +102,7 @@ test('a deregistration is logged in three lines', async (t) => {
   const orchestrator = await connect('leaves-1');
   await api.delete('/api/v1/internal/orchestrators/leaves-1/deregister');
   await orchestrator.closed();
-  t.deepEqual(told(await linesOf('leaves-1', '&event=deregister')), [
+  t.deepEqual(told(await linesOf('leaves-1', 3, '&event=deregister')), [
     ['deregister', 'Orchestrator leaves-1 disconnected'],
     ['deregister', 'Cleaned up connection for leaves-1'],
     ['deregister', 'Orchestrator leaves-1 deregistered from database'],
@@ -116,7 +113,9 @@ test('nothing that a client says of itself becomes a line of its own', async (t)
   const orchestrator = await connect('quiet-1');
   orchestrator.socket.emit('no_such_event\n[C-OCS] forged', 'secret-of-mine');
   await orchestrator.event('error');
-  const { body } = await api.get('/api/v1/internal/logs?q=forged');
-  t.is(body.data.total, 0);
+  // Lines are written in their order: behind this one, what went before it would be there.
+  await api.put('/api/v1/internal/orchestrators/quiet-1/independence', { is_independent: false });
+  await linesOf('quiet-1', 1, '&event=independence');
+  t.is((await api.get('/api/v1/internal/logs?q=forged')).body.data.total, 0);
   t.is((await api.get('/api/v1/internal/logs?q=secret-of-mine')).body.data.total, 0);
 });

@@ -66,6 +66,15 @@ export function errorOf(
   return answer.body;
 }
 
+/** What a replica tells of itself, whenever it comes to it, and not because of a call. */
+const ofItself = new Set(['database', 'lease', 'log-ring', 'outbox', 'outcomes', 'redis', 'sweeper']);
+
+/** How many lines the ring has that some call or orchestrator was the reason for. */
+export async function countLines(api: Api): Promise<number> {
+  const { body } = await api.get('/api/v1/internal/logs?limit=1000');
+  return body.data.items.filter((line: { source: string }) => !ofItself.has(line.source)).length;
+}
+
 /**
  * The log lines that match, oldest first, each as `LEVEL event message`. A line follows its call by one write to Redis,
  * in the order in which the replica wrote them: waits for as many as must be there.

@@ -1,11 +1,11 @@
-// Owns a proxy before a store: it counts what passes, and it can be cut as if the store were away.
+// Owns a proxy before a store, or a replica: it counts what passes, and it can be cut as if they were away.
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 
 export interface StoreProxy {
-  /** The same URL, but through this proxy. */
+  /** The same URL, but through this proxy; connections from now on go there. */
   through(url: string): string;
-  /** Bytes that clients have sent to the store so far. */
+  /** Bytes that clients have sent to the store so far, but for the goodbyes of idle connections to Postgres. */
   readonly sentBytes: number;
   /** Closes every connection and refuses new ones. */
   cut(): void;
@@ -15,6 +15,9 @@ export interface StoreProxy {
   mend(): void;
   close(): Promise<void>;
 }
+
+/** Postgres's Terminate. Source: https://www.postgresql.org/docs/18/protocol-message-formats.html */
+const goodbye = Buffer.from([0x58, 0, 0, 0, 4]);
 
 export async function openProxy(): Promise<StoreProxy> {
   const sockets = new Set<Socket>();
@@ -41,8 +44,8 @@ export async function openProxy(): Promise<StoreProxy> {
       });
       from.pipe(to);
     }
-    client.on('data', (chunk) => {
-      sentBytes += chunk.length;
+    client.on('data', (chunk: Buffer) => {
+      if (!chunk.equals(goodbye)) sentBytes += chunk.length;
     });
   });
   server.listen(0, '127.0.0.1');
