@@ -37,8 +37,8 @@ export interface BatcherOptions<V, R> {
   /** Entries held at the most; beyond it the oldest are dropped. Default: no bound but the number of keys. */
   maxHeld?: number;
   onDropped?(count: number): void;
-  /** A flush failed and will be tried again in `retryMs`. */
-  onRetry?(error: unknown, entries: number, retryMs: number): void;
+  /** A flush failed and will be tried again in `retryMs`; `attempt` counts those in a row, from 1. */
+  onRetry?(retry: { error: unknown; entries: number; retryMs: number; attempt: number }): void;
   /** An entry that nobody waits for was refused. */
   onRefused?(error: unknown, value: V): void;
 }
@@ -115,7 +115,12 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
         giveBack(batch);
         const retryMs =
           Math.min(longestRetryMs, firstRetryMs * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
-        options.onRetry?.(error, batch.length, Math.round(retryMs));
+        options.onRetry?.({
+          error,
+          entries: waiting.length,
+          retryMs: Math.round(retryMs),
+          attempt: failures,
+        });
         inFlight = 0;
         await pause(retryMs);
       }

@@ -1,5 +1,6 @@
 // Owns the composition: what a controller is made of, in which order it starts, and in which it stops.
 import { createServer } from 'node:http';
+import { reasonOf } from './availability.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { openDatabase } from './database/database.ts';
 import { within } from './deadline.ts';
@@ -148,7 +149,7 @@ export async function startController(
   const overview = createOverview({ database, presence, lease });
   const { readTimeoutMs: answerWithinMs } = settings.database;
   const queueDepth = () => outbox.depth(nodeId);
-  const readiness = createReadiness({ database, redis, lease, queueDepth, answerWithinMs });
+  const readiness = createReadiness({ database, redis, lease, queueDepth, answerWithinMs, log });
   const { heartbeatIntervalMs } = settings.socket;
   const sweep = createSweep({
     database,
@@ -223,7 +224,10 @@ export async function startController(
       await within(handOverMs, handOver(), () => new Error(`Redis did not take it within ${handOverMs} ms`));
     } catch (error) {
       logRing.abandon();
-      log.warn({ event: 'stop', error }, `Replica ${nodeId} could not hand over; its lease ends by itself`);
+      log.warn(
+        { event: 'stop', reason: reasonOf(error) },
+        `Replica ${nodeId} could not hand over; its lease ends by itself`,
+      );
     }
     outcomes.close();
   });
@@ -271,7 +275,9 @@ export async function startController(
     outbox.consume(arrivals.handle);
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
     await independences.refreshFiles();
-    log.info({ event: 'start' }, `Replica ${nodeId} is ready at ${url}`);
+    log.info({ event: 'start' }, `Replica ${nodeId} listens at ${url}`);
+    // Told in the log from here on.
+    await readiness.faults();
     return { url, nodeId, faults: readiness.faults, drain, stop: () => (stopping ??= stop()) };
   } catch (error) {
     await closing.disposeAsync();

@@ -119,9 +119,10 @@ test('no flush is larger than it may be', async (t) => {
 });
 
 test('a failure that passes is tried again, its entries first and in their order', async (t) => {
-  const retries: [string, number, number][] = [];
+  const retries: { error: string; entries: number; attempt: number; retryMs: number }[] = [];
   const { batcher, next } = createHeld({
-    onRetry: (error, entries, retryMs) => retries.push([String(error), entries, retryMs]),
+    onRetry: ({ error, entries, retryMs, attempt }) =>
+      retries.push({ error: String(error), entries, attempt, retryMs }),
   });
   const results = Promise.all(['a', 'b'].map((key) => batcher.add(key, `${key}1`)));
   const first = await next();
@@ -140,13 +141,13 @@ test('a failure that passes is tried again, its entries first and in their order
   t.deepEqual(await late, ['C2', 'A2']);
 
   t.deepEqual(
-    retries.map(([error, entries]) => [error, entries]),
+    retries.map(({ retryMs: _, ...retry }) => retry),
     [
-      ['Error: away', 2],
-      ['Error: still away', 3],
+      { error: 'Error: away', entries: 4, attempt: 1 },
+      { error: 'Error: still away', entries: 4, attempt: 2 },
     ],
   );
-  const [once, twice] = retries.map(([, , retryMs]) => retryMs);
+  const [once, twice] = retries.map(({ retryMs }) => retryMs);
   t.true(Number(once) >= 25 && Number(once) <= 50);
   t.true(Number(twice) >= 50 && Number(twice) <= 100);
 });
@@ -285,7 +286,7 @@ test('abandoned, a batcher refuses what a passing failure keeps from being writt
 
 test('abandoned, a batcher ends its pause, tries once more, and still writes what it can', async (t) => {
   const pauses: number[] = [];
-  const { batcher, next } = createHeld({ onRetry: (_error, _entries, retryMs) => pauses.push(retryMs) });
+  const { batcher, next } = createHeld({ onRetry: ({ retryMs }) => pauses.push(retryMs) });
   const a = batcher.add('a', 'a1');
   for (let attempt = 1; attempt <= 6; attempt += 1) {
     (await next()).fail(new Error('away'));

@@ -1,13 +1,14 @@
 // Owns the connection to Postgres: MikroORM for the tables, its pool for the hand-written statements.
 import { type EntityManager, MikroORM } from '@mikro-orm/postgresql';
+import { createAvailability, reasonOf } from '../availability.ts';
 import type { Log } from '../log.ts';
-import { isPassingFailure, isRace, isReadTimeout } from './failures.ts';
+import { isPassingFailure, isPostgresAway, isRace, isReadTimeout } from './failures.ts';
 import { OrchestratorInstance } from './orchestrator-instances.ts';
 import { OrchestratorMessage } from './orchestrator-messages.ts';
 import { Organization } from './organizations.ts';
 
 export type Row = Record<string, unknown>;
-/** Runs one statement with `$1`-style parameters. */
+/** Runs one statement with `$1`-style parameters. @throws a DriverException of MikroORM's */
 export type Query = (sql: string, parameters?: readonly unknown[]) => Promise<Row[]>;
 
 export interface Statements {
@@ -84,6 +85,20 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     logger: (message) => options.log.warn({ source: 'database' }, message),
   });
   const pool = await orm.driver.getConnection().getNativeClient();
+  const availability = createAvailability('Postgres', options.log);
+
+  async function asked<T>(work: () => Promise<T>): Promise<T> {
+    const askedAtMs = performance.now();
+    try {
+      const answer = await work();
+      availability.answered(askedAtMs);
+      return answer;
+    } catch (error) {
+      const failure = error instanceof Error ? orm.driver.convertException(error) : error;
+      if (isPostgresAway(failure)) availability.failed(error);
+      throw failure;
+    }
+  }
 
   // A statement that is not answered in time leaves its connection in an unknown state: nobody may be given it again.
   pool.on('connect', (client: PooledClient) => {
@@ -103,10 +118,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     const queryOn =
       (client: Queryable): Query =>
       async (text, parameters = []) =>
-        (await client.query<Row>({ text, values: [...parameters], query_timeout })).rows;
+        (await asked(() => client.query<Row>({ text, values: [...parameters], query_timeout }))).rows;
 
     async function once<T>(work: (query: Query) => Promise<T>): Promise<T> {
-      const client = await pool.connect();
+      const client = await asked(async () => await pool.connect());
       const query = queryOn(client);
       let broken: Error | undefined;
       try {
@@ -153,9 +168,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
         if (row?.present === true) return;
       } catch (error) {
         if (isPassingFailure(error)) return;
-        throw error;
+        const { host } = new URL(options.url);
+        throw new Error(`Postgres at ${host} (DATABASE_URL) cannot be used: ${reasonOf(error)}`);
       }
-      throw new Error('The database has no tables yet: run npm run migrate with this DATABASE_URL');
+      throw new Error(
+        'The database that DATABASE_URL names has no tables yet: run node src/database/migrate-command.ts with it (where npm start is used: npm run migrate)',
+      );
     },
     close: () => orm.close(true),
   };

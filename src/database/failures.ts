@@ -1,4 +1,5 @@
 // Owns the reading of Postgres's failures: which pass by themselves, and which say something about the data.
+import { DriverException } from '@mikro-orm/core';
 
 // Source: https://www.postgresql.org/docs/18/errcodes-appendix.html
 const passing = /^(08|53|57P0|58|40001|40P01|55P03|57014|25P0|25006)/;
@@ -7,6 +8,14 @@ const connectionFailures = /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENO
 const lostConnection =
   /connection terminated|timeout (exceeded|expired)|query read timeout|not queryable|after calling end/i;
 
+/** What a person must know of; the others pass in a moment: lost races, statements that took too long. */
+const busy = /^(40001|40P01|55P03|57014)/;
+
+/** Every failure of Postgres's, and none of another store's, is one of these two. */
+function isOfPostgres(error: unknown): error is DriverException | LostRace {
+  return error instanceof DriverException || error instanceof LostRace;
+}
+
 function codeOf(error: Error): string | undefined {
   const code: unknown = Reflect.get(error, 'code');
   return typeof code === 'string' ? code : undefined;
@@ -14,12 +23,15 @@ function codeOf(error: Error): string | undefined {
 
 /** Whether Postgres could not be asked, or asked to be asked again: the same call may succeed later. */
 export function isPassingFailure(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  if (error instanceof AggregateError) return error.errors.some(isPassingFailure);
+  if (!isOfPostgres(error)) return false;
   const code = codeOf(error);
   if (code !== undefined) return passing.test(code) || connectionFailures.test(code);
-  if (error.cause !== undefined && isPassingFailure(error.cause)) return true;
   return lostConnection.test(error.message);
+}
+
+/** Whether Postgres could not be reached, did not answer, or takes nobody. */
+export function isPostgresAway(error: unknown): boolean {
+  return isPassingFailure(error) && !(error instanceof Error && busy.test(codeOf(error) ?? ''));
 }
 
 /** Whether no answer came in time; the statement may have run, or run still. */
@@ -36,15 +48,15 @@ export class LostRace extends Error {
 
 /** Whether a transaction lost to another one, and may win when it is run again. */
 export function isRace(error: unknown): boolean {
-  return error instanceof Error && ['40001', '40P01', '23503'].includes(codeOf(error) ?? '');
+  return isOfPostgres(error) && ['40001', '40P01', '23503'].includes(codeOf(error) ?? '');
 }
 
 /** Whether a row with this key is there already. */
 export function isDuplicate(error: unknown): boolean {
-  return error instanceof Error && codeOf(error) === '23505';
+  return isOfPostgres(error) && codeOf(error) === '23505';
 }
 
 /** Whether the row that a foreign key names is not there. */
 export function isMissingReference(error: unknown): boolean {
-  return error instanceof Error && codeOf(error) === '23503';
+  return isOfPostgres(error) && codeOf(error) === '23503';
 }

@@ -1,4 +1,5 @@
 // Owns what a connection means: a handshake makes it count, a disconnect ends that, an epoch says which is newer.
+import { reasonOf, reportRetries } from '../availability.ts';
 import { createBatcher } from '../batcher.ts';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
@@ -94,11 +95,7 @@ export function createConnections(dependencies: {
     flush: (batch) => writeHandshakes(database.batches, batch),
     // A missing reference: the organization was deleted between two statements. The next try makes it anew.
     onFailure: (error) => (isPassingFailure(error) || isMissingReference(error) ? 'retry' : 'divide'),
-    onRetry: (error, entries, retryMs) =>
-      log.warn(
-        { source: 'connections', error },
-        `${entries} handshakes wait for Postgres; next try in ${retryMs} ms`,
-      ),
+    onRetry: reportRetries(log, 'connections', 'handshakes'),
   });
 
   const disconnects = createBatcher<Connection, boolean>({
@@ -111,11 +108,7 @@ export function createConnections(dependencies: {
     // Of two epochs of one id only the newer can still be the row's.
     merge: (older, newer) => (older.epoch > newer.epoch ? older : newer),
     onFailure: (error) => (isPassingFailure(error) ? 'retry' : 'divide'),
-    onRetry: (error, entries, retryMs) =>
-      log.warn(
-        { source: 'connections', error },
-        `${entries} disconnects wait for Postgres; next try in ${retryMs} ms`,
-      ),
+    onRetry: reportRetries(log, 'connections', 'disconnects'),
   });
 
   return {
@@ -154,7 +147,7 @@ export function createConnections(dependencies: {
         // The row is committed and its epoch fences older connections; presence follows when Redis is back.
         lease.invalidate();
         log.warn(
-          { event: 'handshake', orchestrator_id: orchestratorId, error },
+          { event: 'handshake', orchestrator_id: orchestratorId, reason: reasonOf(error) },
           `Presence of ${orchestratorId} could not be written; it will be once Redis is back`,
         );
         return { kind: 'opened', connection, introduced, previous: undefined, parked: [] };

@@ -59,8 +59,8 @@ export const deliveryTimeout = (id: string, timeoutMs: number, what: 'delivered'
     'delivery_timeout',
     `The message to orchestrator ${id} was not ${what} within ${timeoutMs} ms`,
   );
-export const unavailable = (store: 'database' | 'redis', cause: unknown) =>
-  new FleetError('unavailable', `The ${store} is not available at the moment`, {
+export const unavailable = (store: 'Postgres' | 'Redis', cause: unknown) =>
+  new FleetError('unavailable', `${store} is not available at the moment`, {
     retryAfterSeconds: 2,
     cause,
   });
@@ -68,7 +68,7 @@ export const unavailable = (store: 'database' | 'redis', cause: unknown) =>
 /** The error a caller may be told of: a store that is away becomes `unavailable`; undefined is unforeseen. */
 export function asFleetError(error: unknown): FleetError | undefined {
   if (error instanceof FleetError) return error;
-  if (isRedisAway(error)) return unavailable('redis', error);
-  if (isPassingFailure(error) || isMissingReference(error)) return unavailable('database', error);
+  if (isPassingFailure(error) || isMissingReference(error)) return unavailable('Postgres', error);
+  if (isRedisAway(error)) return unavailable('Redis', error);
   return undefined;
 }

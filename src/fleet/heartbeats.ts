@@ -1,4 +1,5 @@
 // Owns heartbeats: what `i_am_alive` does, from a socket or over HTTP.
+import { reportRetries } from '../availability.ts';
 import { createBatcher } from '../batcher.ts';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
@@ -48,11 +49,7 @@ export function createHeartbeats(dependencies: {
         at: new Date(Math.max(older.at.getTime(), newer.at.getTime())),
       };
     },
-    onRetry: (error, entries, retryMs) =>
-      log.warn(
-        { source: 'heartbeats', error },
-        `${entries} heartbeats wait for Postgres; next try in ${retryMs} ms`,
-      ),
+    onRetry: reportRetries(log, 'heartbeats', 'heartbeats'),
   });
 
   return {

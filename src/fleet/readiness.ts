@@ -1,6 +1,7 @@
 // Owns the answer to whether this replica can do its work, and which of its stores answer.
 import type { Database } from '../database/database.ts';
 import { within } from '../deadline.ts';
+import type { Log } from '../log.ts';
 import type { RedisConnections } from '../redis/connection.ts';
 import type { Lease } from '../redis/lease.ts';
 
@@ -15,7 +16,7 @@ export interface Stores {
 export interface Readiness {
   /** Asks each store, and takes one that does not answer in time for down. Never throws. */
   stores(): Promise<Stores>;
-  /** What keeps this replica from taking calls, in words; none when it is ready. */
+  /** What keeps this replica from taking calls, in words; none when it is ready. A change is logged. */
   faults(): Promise<string[]>;
   /** From now on this replica is not ready. */
   drain(): void;
@@ -30,9 +31,19 @@ export function createReadiness(dependencies: {
   queueDepth(): Promise<number>;
   /** How long a store may take to answer. */
   answerWithinMs: number;
+  log: Log;
 }): Readiness {
-  const { database, redis, lease, answerWithinMs } = dependencies;
+  const { database, redis, lease, answerWithinMs, log } = dependencies;
   let draining = false;
+  let told: string | undefined;
+
+  function tell(faults: readonly string[]): void {
+    const state = faults.join(', ');
+    if (state === told) return;
+    told = state;
+    if (state === '') log.info({ event: 'ready' }, 'This replica is ready');
+    else log.warn({ event: 'not_ready' }, `This replica is not ready: ${state}`);
+  }
 
   async function probe(ask: () => Promise<unknown>): Promise<StoreState> {
     try {
@@ -63,6 +74,7 @@ export function createReadiness(dependencies: {
       if (states.redis === 'down') faults.push('Redis does not answer');
       if (states.queue === 'down' && states.redis === 'up') faults.push('the queue does not answer');
       if (!lease.held()) faults.push('the lease is not held');
+      tell(faults);
       return faults;
     },
     drain() {

@@ -1,4 +1,5 @@
 // Owns how an orchestrator enters and leaves the fleet by somebody else's word: register, delete, deregister.
+import { reasonOf } from '../availability.ts';
 import type { Database } from '../database/database.ts';
 import {
   type Registered,
@@ -36,7 +37,10 @@ export function createRegistrations(dependencies: {
     try {
       await presence.forget(orchestratorId, epoch);
     } catch (error) {
-      log.warn({ orchestrator_id: orchestratorId, error }, `Presence of ${orchestratorId} was not cleared`);
+      log.warn(
+        { event: 'deregister', orchestrator_id: orchestratorId, reason: reasonOf(error) },
+        `Presence of ${orchestratorId} was not cleared`,
+      );
     }
   }
 

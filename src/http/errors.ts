@@ -1,5 +1,6 @@
 // Owns the translation of every failure into the error envelope, in one place.
 import type { Middleware } from 'koa';
+import { reasonOf } from '../availability.ts';
 import type { Clock } from '../clock.ts';
 import { asFleetError, type ErrorCode, type Fault } from '../fleet/errors.ts';
 import type { Log } from '../log.ts';
@@ -65,7 +66,7 @@ export function answerErrors(dependencies: { clock: Clock; log: Log }): Middlewa
       }
       if (known.code === 'unavailable')
         log.warn(
-          { source: 'http', error: known.cause, path: ctx.path },
+          { source: 'http', reason: reasonOf(known.cause) },
           `${ctx.method} ${ctx.path}: ${known.message}`,
         );
       if (known.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(known.retryAfterSeconds));

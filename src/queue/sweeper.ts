@@ -1,6 +1,7 @@
 // Owns the sweep's clock: a BullMQ job scheduler, so that one replica at a time sweeps for the whole cluster.
 import { Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { levelOfFailure, reasonOf } from '../availability.ts';
 import type { Log } from '../log.ts';
 import type { Keys } from '../redis/keys.ts';
 
@@ -31,12 +32,17 @@ export function openSweeper(options: {
     concurrency: 1,
   });
   worker.on('error', report);
-  worker.on('failed', (_job, error) =>
-    options.log.warn(
+  let failures = 0;
+  worker.on('completed', () => {
+    failures = 0;
+  });
+  worker.on('failed', (_job, error) => {
+    failures += 1;
+    options.log[levelOfFailure(failures)](
       { source: 'sweeper', error },
-      `The sweep failed and will be tried again: ${error.message}`,
-    ),
-  );
+      `The sweep failed and will be tried again: ${reasonOf(error)}`,
+    );
+  });
 
   return {
     async schedule() {

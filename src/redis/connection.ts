@@ -1,5 +1,6 @@
 // Owns the connections to Redis: which kinds there are and how each behaves while Redis is away.
 import { Redis } from 'ioredis';
+import { createAvailability } from '../availability.ts';
 import type { Log } from '../log.ts';
 
 export interface RedisConnections {
@@ -21,7 +22,7 @@ const longestReconnectPauseMs = 500;
 /** Opens the connections lazily: a Redis that is down now is an error of the call that needs it, not of this. */
 export function openRedis(options: { url: string; commandTimeoutMs: number; log: Log }): RedisConnections {
   const opened: Redis[] = [];
-  let reachable = true;
+  const availability = createAvailability('Redis', options.log);
 
   function open(purpose: string, bounded: boolean, Client = Redis): Redis {
     const client = new Client(options.url, {
@@ -34,12 +35,10 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
       retryStrategy: (attempt) => Math.min(attempt * 50, longestReconnectPauseMs),
     });
     client.on('error', (error: Error) => {
-      if (bounded && reachable) options.log.warn({ source: 'redis' }, `Redis is away: ${describe(error)}`);
-      if (bounded) reachable = false;
+      if (bounded) availability.failed(error);
     });
     client.on('ready', () => {
-      if (bounded && !reachable) options.log.warn({ source: 'redis' }, 'Redis is back');
-      if (bounded) reachable = true;
+      if (bounded) availability.answered(performance.now());
     });
     opened.push(client);
     return client;
@@ -78,9 +77,4 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
       for (const client of opened.reverse()) client.disconnect();
     },
   };
-}
-
-function describe(error: Error): string {
-  if (error instanceof AggregateError) return error.errors.map(String).join('; ');
-  return error.message;
 }

@@ -51,7 +51,7 @@ test('a line that is about no orchestrator names none', async (t) => {
   t.false('orchestrator_id' in data.items[0]);
   t.is(
     data.items[0].message,
-    `Replica ${world.replica(0).controller.nodeId} is ready at ${world.replica(0).controller.url}`,
+    `Replica ${world.replica(0).controller.nodeId} listens at ${world.replica(0).controller.url}`,
   );
 });
 

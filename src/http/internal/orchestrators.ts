@@ -101,7 +101,7 @@ export function internalOrchestratorRoutes(fleet: {
         });
         // On a socket a heartbeat waits for Postgres; a caller over HTTP is told, and the beat is written later.
         const outcome = await within(answerWithinMs, beat, () =>
-          unavailable('database', new Error(`no commit within ${answerWithinMs} ms`)),
+          unavailable('Postgres', new Error(`no commit within ${answerWithinMs} ms`)),
         );
         if (outcome.kind === 'unknown') throw notFound('Orchestrator', orchestratorId);
         const status = outcome.kind === 'ignored' ? 'independent' : 'active';
