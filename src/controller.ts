@@ -1,6 +1,7 @@
 // Owns the composition: what a controller is made of, in which order it starts, and in which it stops.
 import { createServer } from 'node:http';
 import { reasonOf } from './availability.ts';
+import { trackCalls } from './calls.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { openDatabase } from './database/database.ts';
 import { within } from './deadline.ts';
@@ -119,6 +120,7 @@ export async function startController(
     database,
     presence,
     closeSockets: (id, epoch) => sockets.closeEverywhere(id, epoch, deregistered(id)),
+    onRegistered: (id) => sockets.announceRegistration(id),
     onRemoved() {
       sockets.announceIndependence();
       void independences.refreshFiles();
@@ -168,7 +170,8 @@ export async function startController(
 
   // The edges.
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
-  const http = createServer({ shouldUpgradeCallback: isForSockets });
+  const http = createServer({ shouldUpgradeCallback: isForSockets, requireHostHeader: false });
+  const calls = trackCalls(http);
   const app = createApp({
     organizations,
     instances,
@@ -194,6 +197,7 @@ export async function startController(
   answerClientErrors(http, clock);
   const sockets = openSockets({
     http,
+    calls,
     redis,
     keys,
     context: { connections, heartbeats, provisioning, clock, nodeId, ...settings.socket, log },
@@ -218,7 +222,7 @@ export async function startController(
   closing.defer(async () => {
     // Last of all, when nothing can write any more: what the stores must still be told.
     await Promise.all([heartbeats.idle(), connections.idle(), presence.settled()]);
-    delivery.stop();
+    delivery.abandon(new Error('the replica stops'));
     lease.end();
     try {
       await within(handOverMs, handOver(), () => new Error(`Redis did not take it within ${handOverMs} ms`));
@@ -257,7 +261,7 @@ export async function startController(
         `Replica ${nodeId} could not finish in time; what waits for a store is given up`,
       );
       const reason = new Error('the replica stops');
-      for (const each of [heartbeats, connections, logRing]) each.abandon(reason);
+      for (const each of [heartbeats, connections, logRing, delivery]) each.abandon(reason);
     }, settings.shutdown.deadlineMs);
     try {
       await drain();

@@ -3,12 +3,13 @@ import { reasonOf, reportRetries } from '../availability.ts';
 import { createBatcher } from '../batcher.ts';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
-import { isMissingReference, isPassingFailure } from '../database/failures.ts';
+import { isPassingFailure } from '../database/failures.ts';
+import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import { type Connection, writeDisconnects } from '../database/statements/disconnects.ts';
 import {
+  type HandshakeOutcome,
   type Introduced,
   type Introduction,
-  type Overtaken,
   writeHandshakes,
 } from '../database/statements/handshakes.ts';
 import type { Log } from '../log.ts';
@@ -24,8 +25,10 @@ export interface Hello {
   location: string | undefined;
   features: unknown;
   metadata: Record<string, unknown> | undefined;
-  /** The epoch the same socket already holds. */
-  epoch: number | undefined;
+  /** The connection that the same socket already is. */
+  current: LiveConnection | undefined;
+  /** Whether the socket is still there. */
+  wanted(): boolean;
 }
 
 /** A connection of this replica that counts. */
@@ -46,7 +49,9 @@ export type Opened =
       /** Frames that waited for this orchestrator, oldest first. */
       parked: Frame[];
     }
-  | { kind: 'superseded'; owner: Owner };
+  | { kind: 'superseded'; owner: Owner }
+  /** The socket was gone before anything was written. */
+  | { kind: 'abandoned' };
 
 export interface Connections {
   /**
@@ -55,10 +60,21 @@ export interface Connections {
    */
   open(hello: Hello, committed: () => void): Promise<Opened>;
   /**
+   * Ends the presence of a connection that a newer one has taken the place of. Where Redis knows of the newer one this
+   * changes nothing.
+   */
+  yieldPlace(connection: Connection): Promise<void>;
+  /**
    * Ends the presence, and writes `inactive` once its last heartbeats are written, which would otherwise make the
    * row active again. Returns false, and changes nothing, if a newer connection counts.
    */
   close(connection: Connection, lastBeats: Promise<unknown>): Promise<boolean>;
+  /**
+   * Brings the presence of one connection in line with its row, which a registration has changed.
+   * @returns frames that waited for the orchestrator, oldest first
+   * @throws when a store is away
+   */
+  refresh(connection: LiveConnection): Promise<Frame[]>;
   /**
    * Brings this replica's presence in Redis in line with its sockets, after Redis was away or lost its data.
    * @param local asked for the connections of this replica
@@ -91,10 +107,9 @@ export function createConnections(dependencies: {
 }): Connections {
   const { database, presence, lease, clock, nodeId, log } = dependencies;
 
-  const handshakes = createBatcher<Introduction, Introduced | Overtaken>({
+  const handshakes = createBatcher<Introduction, HandshakeOutcome>({
     flush: (batch) => writeHandshakes(database.batches, batch),
-    // A missing reference: the organization was deleted between two statements. The next try makes it anew.
-    onFailure: (error) => (isPassingFailure(error) || isMissingReference(error) ? 'retry' : 'divide'),
+    onFailure: (error) => (isPassingFailure(error) ? 'retry' : 'divide'),
     onRetry: reportRetries(log, 'connections', 'handshakes'),
   });
 
@@ -111,11 +126,28 @@ export function createConnections(dependencies: {
     onRetry: reportRetries(log, 'connections', 'disconnects'),
   });
 
+  async function release({ orchestratorId, epoch }: Connection): Promise<boolean> {
+    try {
+      return await presence.release(orchestratorId, epoch);
+    } catch (error) {
+      // What stays in Redis is under this node's name: the next registration, or the sweep, clears it.
+      lease.invalidate();
+      log.debug({ source: 'connections', error }, `Presence of ${orchestratorId} was not released`);
+      return false;
+    }
+  }
+
   return {
-    async open(hello, committed) {
+    async open({ current, ...hello }, committed) {
       const { orchestratorId } = hello;
-      const connectedAt = new Date(clock.now());
-      const introduced = await handshakes.add(orchestratorId, { ...hello, nodeId, at: connectedAt });
+      const at = new Date(clock.now());
+      const introduced = await handshakes.add(orchestratorId, {
+        ...hello,
+        epoch: current?.epoch,
+        nodeId,
+        at,
+      });
+      if (introduced.kind === 'abandoned') return introduced;
       if (introduced.kind === 'superseded') return { kind: 'superseded', owner: introduced };
       committed();
       log.info(
@@ -128,10 +160,10 @@ export function createConnections(dependencies: {
         entry: {
           organization_id: introduced.organizationId,
           name: introduced.name,
-          connected_at: connectedAt.toISOString(),
+          connected_at: current?.entry.connected_at ?? at.toISOString(),
           metadata: introduced.metadata,
         },
-        lastSeenMs: connectedAt.getTime(),
+        lastSeenMs: at.getTime(),
       };
       try {
         const claim = await presence.claim(orchestratorId, connection);
@@ -154,21 +186,29 @@ export function createConnections(dependencies: {
       }
     },
 
+    async yieldPlace(connection) {
+      await release(connection);
+    },
+
     async close(connection, lastBeats) {
       // The row may say so already: the sweep has found it silent, or it was deregistered.
       const [written, released] = await Promise.all([
         lastBeats.then(() => disconnects.add(connection.orchestratorId, connection)),
-        presence.release(connection.orchestratorId, connection.epoch).catch((error: unknown) => {
-          // What stays in Redis is under this node's name: the next registration, or the sweep, clears it.
-          lease.invalidate();
-          log.debug(
-            { source: 'connections', error },
-            `Presence of ${connection.orchestratorId} was not released`,
-          );
-          return false;
-        }),
+        release(connection),
       ]);
       return written || released;
+    },
+
+    async refresh(connection) {
+      const { orchestratorId } = connection;
+      const row = await database
+        .fork()
+        .findOne(OrchestratorInstance, { orchestratorId }, { fields: ['name', 'organization'] });
+      if (row === null) return [];
+      const organization_id = row.organization.organizationId;
+      connection.entry = { ...connection.entry, organization_id, name: row.name };
+      const claim = await presence.claim(orchestratorId, connection);
+      return claim.accepted ? claim.parked.map(asFrame) : [];
     },
 
     async restore(local, found) {

@@ -8,7 +8,7 @@ import type { Frame } from '../queue/frame.ts';
 import type { Outbox } from '../queue/outbox.ts';
 import type { Outcome } from '../queue/outcomes.ts';
 import type { Owner, Presence } from '../redis/presence.ts';
-import { asFleetError, deliveryTimeout, notConnected } from './errors.ts';
+import { asFleetError, deliveryTimeout, notConnected, unavailable } from './errors.ts';
 import { newMessageId } from './identifiers.ts';
 
 export interface SendRequest {
@@ -36,7 +36,8 @@ export interface Delivery {
   reroute(frame: Frame): Promise<void>;
   /** Told what became of a frame that this replica sent. */
   settle(outcome: Outcome): void;
-  stop(): void;
+  /** Follows no frame any more; who waits for one is told `unavailable`. */
+  abandon(reason: Error): void;
 }
 
 interface InFlight {
@@ -226,8 +227,9 @@ export function createDelivery(dependencies: {
       send.outcome?.resolve(outcome);
     },
 
-    stop() {
+    abandon(reason) {
       clearInterval(watching);
+      for (const send of inFlight.values()) send.outcome?.reject(unavailable('The replica', reason));
     },
   };
 }

@@ -59,8 +59,8 @@ export const deliveryTimeout = (id: string, timeoutMs: number, what: 'delivered'
     'delivery_timeout',
     `The message to orchestrator ${id} was not ${what} within ${timeoutMs} ms`,
   );
-export const unavailable = (store: 'Postgres' | 'Redis', cause: unknown) =>
-  new FleetError('unavailable', `${store} is not available at the moment`, {
+export const unavailable = (what: 'Postgres' | 'Redis' | 'The replica', cause: unknown) =>
+  new FleetError('unavailable', `${what} is not available at the moment`, {
     retryAfterSeconds: 2,
     cause,
   });

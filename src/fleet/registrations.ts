@@ -26,7 +26,8 @@ export function createRegistrations(dependencies: {
   database: Database;
   presence: Presence;
   closeSockets(orchestratorId: string, epoch: number): void;
-  /** Tells every replica that the fleet has one orchestrator less. */
+  /** Tells every replica that the rows of an orchestrator have changed, or are gone. */
+  onRegistered(orchestratorId: string): void;
   onRemoved(): void;
   log: Log;
 }): Registrations {
@@ -61,6 +62,7 @@ export function createRegistrations(dependencies: {
         { event: 'register', orchestrator_id: orchestratorId },
         `DB registration successful for ${orchestratorId}`,
       );
+      if (!registered.created) dependencies.onRegistered(orchestratorId);
       return registered;
     },
     async deleteInstance(orchestratorId) {

@@ -28,21 +28,30 @@ const malformed: Refusal = {
   message: 'The request is not well-formed HTTP',
 };
 
+const unmetExpectation = { code: 'expectation_failed', message: 'Nothing but 100-continue can be expected' };
+
 /** Answers with the error envelope, and closes the connection. */
 export function answerClientErrors(server: Server, clock: Clock): void {
+  const envelopeOf = ({ code, message }: Pick<Refusal, 'code' | 'message'>): ErrorEnvelope => ({
+    success: false,
+    message,
+    code,
+    timestamp: new Date(clock.now()).toISOString(),
+  });
+  server.on('checkExpectation', (_request, response) => {
+    const body = JSON.stringify(envelopeOf(unmetExpectation));
+    response
+      .writeHead(417, { 'content-type': 'application/json; charset=utf-8', connection: 'close' })
+      .end(body);
+  });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) {
       socket.destroy();
       return;
     }
-    const { status, code, message } = refusals[error.code ?? ''] ?? malformed;
-    const envelope: ErrorEnvelope = {
-      success: false,
-      message,
-      code,
-      timestamp: new Date(clock.now()).toISOString(),
-    };
-    const body = JSON.stringify(envelope);
+    const refusal = refusals[error.code ?? ''] ?? malformed;
+    const { status } = refusal;
+    const body = JSON.stringify(envelopeOf(refusal));
     socket.end(
       `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\n` +
         `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

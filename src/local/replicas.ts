@@ -35,7 +35,7 @@ export interface Replicas {
  */
 export async function startReplicas(options: ReplicaOptions): Promise<Replicas> {
   const { count, settings, env, onProgress, signal } = options;
-  const server = await listen(settings.http);
+  const { server, closeAll } = await listen(settings.http);
   const url = urlOf(server, settings.http.host);
   cluster.setupPrimary({
     exec: fileURLToPath(new URL('replica.ts', import.meta.url)),
@@ -88,7 +88,7 @@ export async function startReplicas(options: ReplicaOptions): Promise<Replicas> 
     // Its 'close' event is not waited for: of sockets that went to a worker the server loses count.
     server.close();
     await Promise.all(workers().map((worker) => endReplica(worker, settings.shutdown.deadlineMs)));
-    server.closeAllConnections();
+    closeAll();
   }
 
   try {
@@ -100,16 +100,13 @@ export async function startReplicas(options: ReplicaOptions): Promise<Replicas> 
   return { url, stop };
 }
 
-/** The one port. Its own parser never sees a request, so that its time-outs would end good connections. */
-async function listen({ host, port }: Settings['http']): Promise<Server> {
+/** The one port. */
+async function listen({ host, port }: Settings['http']): Promise<{ server: Server; closeAll(): void }> {
   const server = createServer();
-  server.headersTimeout = 0;
-  server.requestTimeout = 0;
-  server.keepAliveTimeout = 0;
-  setupPrimary(server);
+  const { closeAll } = setupPrimary(server);
   server.listen({ host, port });
   await once(server, 'listening');
-  return server;
+  return { server, closeAll };
 }
 
 function urlOf(server: Server, host: string): string {

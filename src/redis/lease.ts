@@ -66,6 +66,7 @@ export function createLease(options: {
   // performance.now() goes on while the process is paused, which is the case that matters.
   let heldUntil = 0;
   let heldSince = 0;
+  let renewal: Promise<void> | undefined;
 
   async function renew(): Promise<void> {
     const asked = performance.now();
@@ -92,7 +93,8 @@ export function createLease(options: {
   async function tick(): Promise<void> {
     let pauseMs = options.renewEveryMs;
     try {
-      await renew();
+      renewal = renew();
+      await renewal;
     } catch (error) {
       pauseMs = Math.min(retryMs, options.renewEveryMs);
       const left = Math.max(0, Math.round(heldUntil - performance.now()));
@@ -138,6 +140,8 @@ export function createLease(options: {
       heldUntil = 0;
     },
     async release() {
+      // One on its way would take the lease anew.
+      await renewal?.catch(() => undefined);
       await redis.multi().zrem(keys.nodes, nodeId).del(keys.node(nodeId)).exec();
     },
   };

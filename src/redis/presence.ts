@@ -111,7 +111,7 @@ export function createPresence(options: {
         ? redis.zrange(keys.lastSeen, 0, '-1', 'WITHSCORES').then(asScores)
         : redis
             .zmscore(keys.lastSeen, [...ids])
-            .then((found) => new Map(ids.map((id, at) => [id, Number(found[at])]))),
+            .then((found) => asScores(ids.flatMap((id, at) => (found[at] ? [id, found[at]] : [])))),
     ]);
     return hashes
       .flatMap((entries, at) =>

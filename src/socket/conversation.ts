@@ -9,6 +9,7 @@ import type { Provisioning } from '../fleet/provisioning.ts';
 import type { Log } from '../log.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Owner } from '../redis/presence.ts';
+import { createBeats } from './beats.ts';
 import { createEmission } from './emission.ts';
 import { createNotices } from './notices.ts';
 import {
@@ -16,13 +17,13 @@ import {
   describeFaults,
   type Handshake,
   type HandshakeAck,
-  type HeartbeatAck,
   handshakeSchema,
   heartbeatSchema,
   nameOf,
   provisioningRequestSchema,
 } from './protocol.ts';
 import type { Session, Sessions } from './sessions.ts';
+import { createTurnstile } from './turnstile.ts';
 
 export interface ConversationContext {
   connections: Connections;
@@ -47,14 +48,21 @@ export interface ConversationContext {
 type Acknowledge = (answer: unknown) => void;
 
 export function startConversation(socket: Socket, context: ConversationContext): void {
-  const { connections, heartbeats, provisioning, sessions, clock, nodeId, log } = context;
+  const { connections, provisioning, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
-  let opening: Promise<void> | undefined;
   let superseded = false;
   let isProvisioning = false;
   const emit = createEmission(socket, clock);
   const notices = createNotices(socket);
-  const beats = new Set<Promise<unknown>>();
+  const turnstile = createTurnstile();
+  const beats = createBeats({
+    ...context,
+    notices,
+    superseded(owner) {
+      // The same socket may have been given a newer epoch meanwhile; then the beat after this one counts.
+      if (session?.connection.epoch !== owner.epoch) leaveTo(owner);
+    },
+  });
 
   log.info({ event: 'connection' }, '[C-OCS] WebSocket connection accepted');
   const patience = setTimeout(() => {
@@ -102,12 +110,15 @@ export function startConversation(socket: Socket, context: ConversationContext):
     acknowledge: Acknowledge | undefined,
   ): Promise<void> {
     // An event right behind its handshake waits for it, and so does a handshake behind another.
-    const before = opening?.catch(() => undefined);
-    if (event === 'handshake') {
-      opening = shakeHands(before, payload, acknowledge);
-      return opening;
-    }
-    await before;
+    if (turnstile.waiting >= context.unacknowledgedBeats)
+      return notices.fail({
+        code: 'too_many_events',
+        message: `${turnstile.waiting} events wait for the handshake already`,
+        retryable: true,
+        retry_after_ms: context.heartbeatIntervalMs,
+      });
+    if (event === 'handshake') return turnstile.hold(() => shakeHands(payload, acknowledge));
+    await turnstile.pass();
     // Behind its end nothing may be written for it.
     if (socket.disconnected) return;
     if (session === undefined)
@@ -130,14 +141,9 @@ export function startConversation(socket: Socket, context: ConversationContext):
     }
   }
 
-  async function shakeHands(
-    before: Promise<void> | undefined,
-    payload: unknown,
-    acknowledge: Acknowledge | undefined,
-  ): Promise<void> {
-    const hello = handshakeSchema.safeParse(payload);
-    await before;
+  async function shakeHands(payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
     if (superseded || socket.disconnected) return;
+    const hello = handshakeSchema.safeParse(payload);
     if (!hello.success)
       return notices.end({
         code: 'invalid_handshake',
@@ -167,14 +173,18 @@ export function startConversation(socket: Socket, context: ConversationContext):
     const { name, location, features } = data.metadata ?? {};
     const hello = {
       orchestratorId: data.orchestrator_id,
-      organizationId: data.organization_id ?? data.orchestrator_id,
+      // A refresh that does not name one is no move.
+      organizationId:
+        data.organization_id ?? session?.connection.entry.organization_id ?? data.orchestrator_id,
       name: name ?? undefined,
       location: location ?? undefined,
       features: features ?? undefined,
       metadata: data.metadata ?? undefined,
-      epoch: session?.connection.epoch,
+      current: session?.connection,
+      wanted: () => socket.connected,
     };
     const opened = await connections.open(hello, committed);
+    if (opened.kind === 'abandoned') return;
     if (opened.kind === 'superseded') return leaveTo(opened.owner);
     const { connection, previous } = opened;
     const repeated = session !== undefined;
@@ -213,33 +223,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
 
   async function beat(at: Session, payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
     const parsed = parse(heartbeatSchema, 'i_am_alive', payload);
-    if (parsed === undefined) return;
-    if (beats.size >= context.unacknowledgedBeats)
-      return notices.fail({
-        code: 'too_many_heartbeats',
-        message: `${beats.size} heartbeats wait for their commit already`,
-        retryable: true,
-        retry_after_ms: context.heartbeatIntervalMs,
-      });
-    const { orchestratorId, epoch } = at.connection;
-    const written = heartbeats.beat({ orchestratorId, epoch, healthStatus: parsed.health_status });
-    beats.add(written);
-    const outcome = await written.finally(() => beats.delete(written));
-    switch (outcome.kind) {
-      case 'processed':
-        at.connection.lastSeenMs = outcome.lastSeen.getTime();
-        return acknowledge?.(heartbeatAck('processed', outcome.lastSeen));
-      case 'ignored':
-        return acknowledge?.(heartbeatAck('ignored', new Date(clock.now())));
-      case 'superseded':
-        // The same socket may have been given a newer epoch meanwhile; then the beat after this one counts.
-        if (session?.connection.epoch !== outcome.epoch) leaveTo(outcome);
-        return;
-      case 'unknown':
-        return notices.end(deregistered(orchestratorId));
-      default:
-        return outcome satisfies never;
-    }
+    if (parsed !== undefined) await beats.take(at, parsed, acknowledge);
   }
 
   async function provision(at: Session, payload: unknown): Promise<void> {
@@ -270,10 +254,12 @@ export function startConversation(socket: Socket, context: ConversationContext):
     const { connection } = session;
     const id = connection.orchestratorId;
     sessions.leave(session);
-    if (superseded)
-      return log.debug({ event: 'superseded', orchestrator_id: id }, `An older connection of ${id} ended`);
     const ended = { orchestratorId: id, epoch: connection.epoch };
-    if (!(await connections.close(ended, Promise.allSettled(beats)))) return;
+    if (superseded) {
+      log.debug({ event: 'superseded', orchestrator_id: id }, `An older connection of ${id} ended`);
+      return connections.yieldPlace(ended);
+    }
+    if (!(await connections.close(ended, beats.settled()))) return;
     const about = { event: 'disconnect', orchestrator_id: id };
     log.info(about, `[C-OCS] Orchestrator ${id} disconnected`);
     log.info(about, `[C-OCS] Cleaned up connection for ${id}`);
@@ -289,10 +275,6 @@ export function startConversation(socket: Socket, context: ConversationContext):
     });
     return undefined;
   }
-}
-
-function heartbeatAck(status: HeartbeatAck['status'], at: Date): HeartbeatAck {
-  return { type: 'i_am_alive_ack', status, ts: at.toISOString() };
 }
 
 function isFunction(value: unknown): value is Acknowledge {

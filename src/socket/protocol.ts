@@ -30,6 +30,8 @@ export const heartbeatSchema = z
   .object({ type: z.string().optional(), timestamp, health_status: z.enum(healths).optional() })
   .default({});
 
+export type Heartbeat = z.infer<typeof heartbeatSchema>;
+
 /** `provisioning_request`, from the orchestrator. */
 export const provisioningRequestSchema = z.looseObject({}).default({});
 
@@ -66,6 +68,7 @@ export const socketErrorCodes = [
   'invalid_payload',
   'identity_mismatch',
   'unknown_event',
+  'too_many_events',
   'too_many_heartbeats',
   'deregistered',
   'silent',

@@ -2,6 +2,8 @@
 import type { Server as HttpServer } from 'node:http';
 import { createAdapter } from '@socket.io/redis-adapter';
 import { type DefaultEventsMap, Server } from 'socket.io';
+import { reasonOf } from '../availability.ts';
+import type { Calls } from '../calls.ts';
 import type { Emit } from '../fleet/arrivals.ts';
 import type { LiveConnection } from '../fleet/connections.ts';
 import type { Log } from '../log.ts';
@@ -22,9 +24,11 @@ interface ClusterEvents {
   close(orchestratorId: string, epoch: number, error: SocketError): void;
   /** An independence flag has changed. */
   independence(): void;
+  /** The rows of an orchestrator were changed by a registration. */
+  registered(orchestratorId: string): void;
 }
 
-/** How long calls over HTTP may still take when the replica closes. */
+/** How long a call may still take to arrive when the replica closes. */
 const callGraceMs = 1_000;
 
 export interface Sockets {
@@ -36,6 +40,8 @@ export interface Sockets {
   /** Closes the connection on whichever replica has it. */
   closeEverywhere(orchestratorId: string, epoch: number, error: SocketError): void;
   announceIndependence(): void;
+  /** Lets the replica that has the connection bring its presence in line with the row. */
+  announceRegistration(orchestratorId: string): void;
   connections(): LiveConnection[];
   has(connection: LiveConnection): boolean;
   supersede(connection: LiveConnection, owner: Owner): void;
@@ -48,6 +54,7 @@ export interface Sockets {
 
 export function openSockets(options: {
   http: HttpServer;
+  calls: Calls;
   redis: RedisConnections;
   keys: Keys;
   context: Omit<ConversationContext, 'sessions' | 'announce' | 'forward' | 'draining' | 'departing'>;
@@ -111,9 +118,24 @@ export function openSockets(options: {
     const session = sessions.get(orchestratorId);
     if (session !== undefined && session.connection.epoch <= epoch) session.end(error);
   }
+  async function onRegistered(orchestratorId: string): Promise<void> {
+    await sessions.settled(orchestratorId);
+    const session = sessions.get(orchestratorId);
+    if (session === undefined) return;
+    try {
+      const parked = await context.connections.refresh(session.connection);
+      for (const frame of parked) context.forward(frame, session);
+    } catch (error) {
+      log.warn(
+        { source: 'socket', orchestrator_id: orchestratorId, reason: reasonOf(error) },
+        `Presence of ${orchestratorId} was not brought in line with its row`,
+      );
+    }
+  }
   io.on('owner', (...told) => void onOwner(...told));
   io.on('close', (...told) => void onClose(...told));
   io.on('independence', options.onIndependence);
+  io.on('registered', (id) => void onRegistered(id));
 
   return {
     io,
@@ -129,6 +151,10 @@ export function openSockets(options: {
       io.serverSideEmit('close', orchestratorId, epoch, error);
     },
     announceIndependence: () => void io.serverSideEmit('independence'),
+    announceRegistration(orchestratorId) {
+      void onRegistered(orchestratorId);
+      io.serverSideEmit('registered', orchestratorId);
+    },
     connections: () => sessions.all().map((session) => session.connection),
     has: (connection) => sessions.get(connection.orchestratorId)?.connection === connection,
     supersede: ({ orchestratorId }, owner) => void onOwner(orchestratorId, owner),
@@ -148,8 +174,8 @@ export function openSockets(options: {
     },
     async close() {
       draining = true;
-      // Calls in hand may end; one that is sent slowly must not hold the stop.
-      const grace = setTimeout(() => options.http.closeAllConnections(), callGraceMs);
+      // Calls in hand are answered; one that is sent slowly must not hold the stop.
+      const grace = setTimeout(() => options.calls.dropUnread(), callGraceMs);
       await io.close();
       clearTimeout(grace);
       await Promise.all(departures);

@@ -1,5 +1,5 @@
 // Owns the statements that a batch of handshakes is written with.
-import type { Query, Statements } from '../database.ts';
+import type { Query, Row, Statements } from '../database.ts';
 import { LostRace } from '../failures.ts';
 import { settleOrganizations } from './disconnects.ts';
 
@@ -15,6 +15,8 @@ export interface Introduction {
   epoch: number | undefined;
   nodeId: string;
   at: Date;
+  /** Whether its socket is still there: asked whenever it is about to be written. */
+  wanted(): boolean;
 }
 
 export interface Introduced {
@@ -37,47 +39,36 @@ export interface Overtaken {
   nodeId: string;
 }
 
+/** Its socket was gone before it could be written: nothing was written for it. */
+export interface Abandoned {
+  kind: 'abandoned';
+}
+
+export type HandshakeOutcome = Introduced | Overtaken | Abandoned;
+
 const input = `jsonb_to_recordset($1::jsonb) AS h (
   orchestrator_id text, organization_id text, name text, location text, features jsonb, metadata jsonb,
   epoch bigint, node_id text, at timestamptz)`;
 
 // An organization's own namesake speaks for it; any other of its orchestrators only fills in what is missing.
-const tenants = (condition: string) => `(
+const tenants = `(
   SELECT DISTINCT ON (organization_id) *, orchestrator_id = organization_id AS namesake FROM ${input}
-  WHERE ${condition}
   ORDER BY organization_id, orchestrator_id = organization_id DESC, orchestrator_id)`;
+
+const findInstances = `
+  SELECT orchestrator_id, organization_id, connection_epoch, node_id FROM orchestrator_instances
+  WHERE orchestrator_id = ANY ($1::text[])`;
 
 const insertOrganizations = `
   INSERT INTO organizations (organization_id, name, location, features, metadata)
   SELECT organization_id, COALESCE(name, 'Organization ' || organization_id), COALESCE(location, 'unknown'),
          COALESCE(features, '{}'), COALESCE(metadata, '{}')
-  FROM ${tenants('epoch IS NULL')} t ORDER BY organization_id
+  FROM ${tenants} t ORDER BY organization_id
   ON CONFLICT DO NOTHING`;
 
-// Organizations that one of their orchestrators leaves for another.
-const findLeft = `
-  SELECT DISTINCT i.organization_id FROM orchestrator_instances i JOIN ${input} USING (orchestrator_id)
-  WHERE i.organization_id <> h.organization_id`;
-
 const lockOrganizations = `
-  SELECT organization_id FROM organizations
-  WHERE organization_id = ANY ($2::text[]) OR organization_id IN (SELECT organization_id FROM ${input})
+  SELECT organization_id FROM organizations WHERE organization_id = ANY ($1::text[])
   ORDER BY organization_id FOR NO KEY UPDATE`;
-
-const updateOrganizations = `
-  WITH hello AS ${tenants('true')}, locked AS MATERIALIZED (
-    SELECT o.organization_id FROM organizations o JOIN hello USING (organization_id)
-    ORDER BY o.organization_id FOR NO KEY UPDATE OF o
-  )
-  UPDATE organizations o
-  SET status = 'active', last_seen = GREATEST(o.last_seen, h.at), updated_at = h.at,
-      name = CASE WHEN h.namesake THEN COALESCE(h.name, o.name) ELSE o.name END,
-      location = CASE WHEN h.namesake THEN COALESCE(h.location, o.location) ELSE o.location END,
-      features = CASE WHEN h.namesake THEN COALESCE(h.features, o.features) ELSE o.features END,
-      metadata = CASE WHEN h.namesake THEN COALESCE(h.metadata, o.metadata) ELSE o.metadata END
-  FROM hello h JOIN locked USING (organization_id)
-  WHERE o.organization_id = h.organization_id
-  RETURNING o.organization_id, o.settings`;
 
 const insertInstances = `
   INSERT INTO orchestrator_instances (orchestrator_id, organization_id, name)
@@ -85,78 +76,84 @@ const insertInstances = `
   FROM ${input} WHERE epoch IS NULL ORDER BY orchestrator_id
   ON CONFLICT DO NOTHING`;
 
-const findEpochs = `
-  SELECT orchestrator_id, connection_epoch, node_id FROM orchestrator_instances WHERE orchestrator_id = ANY ($1::text[])`;
+const lockInstances = `${findInstances} ORDER BY orchestrator_id FOR NO KEY UPDATE`;
+
+const updateOrganizations = `
+  UPDATE organizations o
+  SET status = 'active', last_seen = GREATEST(o.last_seen, h.at), updated_at = h.at,
+      name = CASE WHEN h.namesake THEN COALESCE(h.name, o.name) ELSE o.name END,
+      location = CASE WHEN h.namesake THEN COALESCE(h.location, o.location) ELSE o.location END,
+      features = CASE WHEN h.namesake THEN COALESCE(h.features, o.features) ELSE o.features END,
+      metadata = CASE WHEN h.namesake THEN COALESCE(h.metadata, o.metadata) ELSE o.metadata END
+  FROM ${tenants} h WHERE o.organization_id = h.organization_id
+  RETURNING o.organization_id, o.settings`;
 
 const updateInstances = `
-  WITH hello AS (SELECT * FROM ${input}), locked AS MATERIALIZED (
-    SELECT i.orchestrator_id, i.organization_id AS previous
-    FROM orchestrator_instances i JOIN hello USING (orchestrator_id)
-    ORDER BY i.orchestrator_id FOR NO KEY UPDATE OF i
-  )
   UPDATE orchestrator_instances i
   SET organization_id = h.organization_id, status = 'active', health_status = 'healthy',
       last_seen = GREATEST(i.last_seen, h.at), updated_at = h.at, node_id = h.node_id,
       name = COALESCE(h.name, i.name), location = COALESCE(h.location, i.location),
       features = COALESCE(h.features, i.features), metadata = COALESCE(h.metadata, i.metadata),
       connection_epoch = COALESCE(h.epoch, nextval('connection_epochs'))
-  FROM hello h JOIN locked USING (orchestrator_id)
-  WHERE i.orchestrator_id = h.orchestrator_id AND (h.epoch IS NULL OR h.epoch = i.connection_epoch)
-  RETURNING i.orchestrator_id, i.organization_id, locked.previous, i.connection_epoch, i.name, i.location, i.features, i.metadata`;
+  FROM ${input} WHERE i.orchestrator_id = h.orchestrator_id
+  RETURNING i.orchestrator_id, i.organization_id, i.connection_epoch, i.name, i.location, i.features, i.metadata`;
 
 /**
  * Writes a batch that names no orchestrator twice, in one transaction; the results come in its order. A raised
  * epoch is what makes the connection the one that counts.
- * @throws when Postgres cannot be asked, and with a missing reference when an organization was deleted meanwhile:
- *   both pass, and the batch may be written again
+ *
+ * All is decided from rows that are locked, organizations by id and then instances by id. A row that was changed
+ * between the first look and its lock is looked at anew: whoever waited behind a newer connection of its own
+ * orchestrator, with a socket that is gone by now, must not take its place.
+ * @throws when Postgres cannot be asked, or races were lost too often; the batch may be written again
  */
 export async function writeHandshakes(
   database: Statements,
   hellos: readonly Introduction[],
-): Promise<(Introduced | Overtaken)[]> {
-  const parameters = [
-    JSON.stringify(
-      hellos.map((hello) => ({
-        orchestrator_id: hello.orchestratorId,
-        organization_id: hello.organizationId,
-        name: hello.name,
-        location: hello.location,
-        features: hello.features,
-        metadata: hello.metadata,
-        epoch: hello.epoch,
-        node_id: hello.nodeId,
-        at: hello.at,
-      })),
-    ),
-  ];
-  const [organizations, instances, newer] = await database.transaction(async (query: Query) => {
-    await query(insertOrganizations, parameters);
-    const left = (await query(findLeft, parameters)).map((row) => row.organization_id);
-    if (left.length > 0) await query(lockOrganizations, [...parameters, left]);
-    const written = await query(updateOrganizations, parameters);
-    await query(insertInstances, parameters);
-    const updated = await query(updateInstances, parameters);
-    const moved = updated.filter((row) => row.previous !== row.organization_id);
-    if (moved.some((row) => !left.includes(row.previous)))
-      throw new LostRace('an orchestrator moved between two statements');
-    await settleOrganizations(query, left);
-    const overtaken = hellos.length === updated.length ? [] : hellos.map((hello) => hello.orchestratorId);
-    return [written, updated, overtaken.length === 0 ? [] : await query(findEpochs, [overtaken])] as const;
+): Promise<HandshakeOutcome[]> {
+  const outcomes = await database.transaction(async (query) => {
+    const wanted = hellos.filter((hello) => hello.wanted());
+    return wanted.length === 0 ? new Map<string, HandshakeOutcome>() : write(query, wanted);
   });
-  const settings = new Map(organizations.map((row) => [row.organization_id, row.settings]));
-  const newerById = new Map(newer.map((row) => [row.orchestrator_id, row]));
-  const byId = new Map(instances.map((row) => [row.orchestrator_id, row]));
-  return hellos.map((hello) => {
-    const row = byId.get(hello.orchestratorId);
-    if (row === undefined) {
-      const newer = newerById.get(hello.orchestratorId);
-      return {
-        kind: 'superseded',
-        epoch: Number(newer?.connection_epoch ?? hello.epoch),
-        nodeId: String(newer?.node_id ?? 'none'),
-      };
+  return hellos.map((hello) => outcomes.get(hello.orchestratorId) ?? { kind: 'abandoned' });
+}
+
+async function write(query: Query, hellos: readonly Introduction[]): Promise<Map<string, HandshakeOutcome>> {
+  const seen = byOrchestrator(await query(findInstances, [idsOf(hellos)]));
+  const valid: Introduction[] = [];
+  const outcomes = new Map<string, HandshakeOutcome>();
+  for (const hello of hellos) {
+    const epoch = epochIn(seen, hello);
+    if (hello.epoch === undefined || hello.epoch === epoch) valid.push(hello);
+    else {
+      const nodeId = String(seen.get(hello.orchestratorId)?.node_id ?? 'none');
+      outcomes.set(hello.orchestratorId, { kind: 'superseded', epoch, nodeId });
     }
-    return {
+  }
+  if (valid.length === 0) return outcomes;
+
+  const parameters = [asJson(valid)];
+  await query(insertOrganizations, parameters);
+  const left = valid
+    .map((hello) => organizationIn(seen, hello) ?? hello.organizationId)
+    .filter((organizationId, at) => organizationId !== valid[at]?.organizationId);
+  const touched = new Set([...valid.map((hello) => hello.organizationId), ...left]);
+  await query(lockOrganizations, [[...touched]]);
+  await query(insertInstances, parameters);
+  const locked = byOrchestrator(await query(lockInstances, [idsOf(valid)]));
+  for (const hello of valid) {
+    const organizationId = organizationIn(locked, hello);
+    const unchanged = epochIn(locked, hello) === epochIn(seen, hello);
+    if (!unchanged || organizationId === undefined || !touched.has(organizationId) || !hello.wanted())
+      throw new LostRace(`${hello.orchestratorId} changed between two statements`);
+  }
+
+  const updated = await query(updateInstances, parameters);
+  const organizations = await query(updateOrganizations, parameters);
+  await settleOrganizations(query, left);
+  const settings = new Map(organizations.map((row) => [row.organization_id, row.settings]));
+  for (const row of updated)
+    outcomes.set(String(row.orchestrator_id), {
       kind: 'introduced',
       epoch: Number(row.connection_epoch),
       organizationId: String(row.organization_id),
@@ -165,6 +162,40 @@ export async function writeHandshakes(
       features: row.features,
       metadata: row.metadata,
       settings: settings.get(row.organization_id) ?? {},
-    };
-  });
+    });
+  return outcomes;
+}
+
+function idsOf(hellos: readonly Introduction[]): string[] {
+  return hellos.map((hello) => hello.orchestratorId);
+}
+
+function byOrchestrator(rows: readonly Row[]): Map<unknown, Row> {
+  return new Map(rows.map((row) => [row.orchestrator_id, row]));
+}
+
+/** 0 for one that does not exist, as for one that has never been connected. */
+function epochIn(rows: Map<unknown, Row>, { orchestratorId }: Introduction): number {
+  return Number(rows.get(orchestratorId)?.connection_epoch ?? 0);
+}
+
+function organizationIn(rows: Map<unknown, Row>, { orchestratorId }: Introduction): string | undefined {
+  const id = rows.get(orchestratorId)?.organization_id;
+  return id === undefined ? undefined : String(id);
+}
+
+function asJson(hellos: readonly Introduction[]): string {
+  return JSON.stringify(
+    hellos.map((hello) => ({
+      orchestrator_id: hello.orchestratorId,
+      organization_id: hello.organizationId,
+      name: hello.name,
+      location: hello.location,
+      features: hello.features,
+      metadata: hello.metadata,
+      epoch: hello.epoch,
+      node_id: hello.nodeId,
+      at: hello.at,
+    })),
+  );
 }

@@ -1,5 +1,6 @@
 // Owns the statement that a batch of heartbeats is written with.
-import type { Query } from '../database.ts';
+import type { Query, Row } from '../database.ts';
+import { LostRace } from '../failures.ts';
 import type { Health } from '../orchestrator-instances.ts';
 
 export interface Beat {
@@ -46,7 +47,7 @@ const beatStatement = `
     SET last_seen = GREATEST(i.last_seen, b.at), status = 'active', health_status = b.health_status,
         node_id = COALESCE(b.node_id, i.node_id), features = COALESCE(b.features::jsonb, i.features)
     FROM beat b JOIN known USING (orchestrator_id)
-    WHERE i.orchestrator_id = b.orchestrator_id
+    WHERE i.orchestrator_id = b.orchestrator_id AND i.organization_id IN (SELECT organization_id FROM tenant)
       AND NOT i.is_independent AND (b.epoch IS NULL OR i.connection_epoch = b.epoch)
     RETURNING i.orchestrator_id, i.organization_id, i.last_seen,
       extract(epoch FROM i.last_seen)::float8 * 1000 AS last_seen_ms
@@ -58,8 +59,11 @@ const beatStatement = `
   SELECT k.orchestrator_id, k.is_independent, k.connection_epoch, k.node_id, w.last_seen_ms
   FROM known k LEFT JOIN written w USING (orchestrator_id)`;
 
-/** Writes a batch that names no orchestrator twice; the outcomes come in its order. */
-export async function writeBeats(query: Query, beats: readonly Beat[]): Promise<BeatOutcome[]> {
+/**
+ * Writes a batch that names no orchestrator twice; the outcomes come in its order.
+ * @throws when Postgres cannot be asked, or orchestrators moved whenever they were looked at
+ */
+export async function writeBeats(query: Query, beats: readonly Beat[], attempts = 4): Promise<BeatOutcome[]> {
   const rows = await query(beatStatement, [
     beats.map((beat) => beat.orchestratorId),
     beats.map((beat) => beat.epoch),
@@ -69,14 +73,32 @@ export async function writeBeats(query: Query, beats: readonly Beat[]): Promise<
     beats.map((beat) => (beat.features === undefined ? null : JSON.stringify(beat.features))),
   ]);
   const byId = new Map(rows.map((row) => [row.orchestrator_id, row]));
-  return beats.map((beat) => {
-    const row = byId.get(beat.orchestratorId);
-    if (row === undefined) return { kind: 'unknown' };
-    if (row.last_seen_ms !== null)
-      return { kind: 'processed', lastSeen: new Date(Math.round(Number(row.last_seen_ms))) };
-    const epoch = Number(row.connection_epoch);
-    if (beat.epoch !== null && beat.epoch !== epoch)
-      return { kind: 'superseded', epoch, nodeId: String(row.node_id ?? 'none') };
-    return { kind: 'ignored' };
-  });
+  const outcomes = new Map<Beat, BeatOutcome>();
+  for (const beat of beats) {
+    const outcome = outcomeOf(beat, byId.get(beat.orchestratorId));
+    if (outcome !== undefined) outcomes.set(beat, outcome);
+  }
+  const moved = beats.filter((beat) => !outcomes.has(beat));
+  if (moved.length > 0) {
+    if (attempts === 1) throw new LostRace(`${moved.length} orchestrators moved between two looks`);
+    const again = await writeBeats(query, moved, attempts - 1);
+    for (const [at, outcome] of again.entries()) {
+      const beat = moved[at];
+      if (beat !== undefined) outcomes.set(beat, outcome);
+    }
+  }
+  return beats.map((beat) => outcomes.get(beat) ?? { kind: 'unknown' });
+}
+
+/** Undefined for one that was in an organization which the statement had not locked. */
+function outcomeOf(beat: Beat, row: Row | undefined): BeatOutcome | undefined {
+  if (row === undefined) return { kind: 'unknown' };
+  if (row.last_seen_ms !== null)
+    return { kind: 'processed', lastSeen: new Date(Math.round(Number(row.last_seen_ms))) };
+  const epoch = Number(row.connection_epoch);
+  // A lower one is that of a successor under the same id, which was never connected.
+  if (beat.epoch !== null && beat.epoch > epoch) return { kind: 'unknown' };
+  if (beat.epoch !== null && beat.epoch < epoch)
+    return { kind: 'superseded', epoch, nodeId: String(row.node_id ?? 'none') };
+  return row.is_independent === true ? { kind: 'ignored' } : undefined;
 }

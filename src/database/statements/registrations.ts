@@ -122,10 +122,11 @@ export function writeIndependence(
   change: { orchestratorId: string; isIndependent: boolean; privacyMode: boolean | undefined; at: Date },
 ): Promise<Independence | undefined> {
   return database.transaction(async (query) => {
+    const organizationId = await lockInstance(query, change.orchestratorId);
+    if (organizationId === undefined) return undefined;
     await query(
-      `UPDATE organizations SET is_independent = $2, updated_at = now()
-       WHERE organization_id = (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1)`,
-      [change.orchestratorId, change.isIndependent],
+      'UPDATE organizations SET is_independent = $2, updated_at = now() WHERE organization_id = $1',
+      [organizationId, change.isIndependent],
     );
     const [row] = await query(
       `UPDATE orchestrator_instances
@@ -137,6 +138,28 @@ export function writeIndependence(
     );
     return row && asIndependence(row);
   });
+}
+
+/**
+ * Locks the instance's organization and then the instance, as all do.
+ * @returns the organization's id, or undefined for an unknown orchestrator
+ * @throws LostRace when the instance has moved in between
+ */
+async function lockInstance(query: Query, orchestratorId: string): Promise<string | undefined> {
+  const [organization] = await query(
+    `SELECT organization_id FROM organizations
+     WHERE organization_id = (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1)
+     FOR UPDATE`,
+    [orchestratorId],
+  );
+  const [instance] = await query(
+    'SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1 FOR UPDATE',
+    [orchestratorId],
+  );
+  if (instance === undefined) return undefined;
+  if (organization === undefined || organization.organization_id !== instance.organization_id)
+    throw new LostRace(`${orchestratorId} moved between two statements`);
+  return String(instance.organization_id);
 }
 
 /** The flags of every orchestrator, by id. */
@@ -168,33 +191,25 @@ export interface Removed {
  */
 export function writeRemoval(database: Database, orchestratorId: string): Promise<Removed | undefined> {
   return database.transaction(async (query) => {
-    const [organization] = await query(
-      `SELECT organization_id FROM organizations
-       WHERE organization_id = (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1)
-       FOR UPDATE`,
-      [orchestratorId],
-    );
-    const [instance] = await query(
-      'SELECT connection_epoch, organization_id FROM orchestrator_instances WHERE orchestrator_id = $1 FOR UPDATE',
-      [orchestratorId],
-    );
-    if (instance === undefined) return undefined;
-    if (organization === undefined || organization.organization_id !== instance.organization_id)
-      throw new LostRace(`${orchestratorId} moved between two statements`);
+    const organizationId = await lockInstance(query, orchestratorId);
+    if (organizationId === undefined) return undefined;
     const messages = await query('DELETE FROM orchestrator_messages WHERE orchestrator_id = $1 RETURNING 1', [
       orchestratorId,
     ]);
-    await query('DELETE FROM orchestrator_instances WHERE orchestrator_id = $1', [orchestratorId]);
+    const [instance] = await query(
+      'DELETE FROM orchestrator_instances WHERE orchestrator_id = $1 RETURNING connection_epoch',
+      [orchestratorId],
+    );
     const organizations = await query(
       `DELETE FROM organizations o WHERE organization_id = $1
        AND NOT EXISTS (SELECT FROM orchestrator_instances i WHERE i.organization_id = o.organization_id)
        RETURNING 1`,
-      [organization.organization_id],
+      [organizationId],
     );
-    if (organizations.length === 0) await settleOrganizations(query, [organization.organization_id]);
+    if (organizations.length === 0) await settleOrganizations(query, [organizationId]);
     return {
       deleted: { messages: messages.length, instances: 1, organizations: organizations.length },
-      epoch: Number(instance.connection_epoch),
+      epoch: Number(instance?.connection_epoch),
     };
   });
 }
