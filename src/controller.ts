@@ -208,6 +208,11 @@ export async function startController(
   });
   metrics.gauge('moolai_connections', 'Orchestrators connected to this replica', () => sockets.size);
   metrics.gauge(
+    'moolai_sockets',
+    'Sockets open on this replica, with a handshake or yet without',
+    () => sockets.open,
+  );
+  metrics.gauge(
     'moolai_log_lines_dropped',
     'Log lines of this replica that the ring lost',
     () => logRing.dropped,

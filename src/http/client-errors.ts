@@ -40,9 +40,12 @@ export function answerClientErrors(server: Server, clock: Clock): void {
   });
   server.on('checkExpectation', (_request, response) => {
     const body = JSON.stringify(envelopeOf(unmetExpectation));
-    response
-      .writeHead(417, { 'content-type': 'application/json; charset=utf-8', connection: 'close' })
-      .end(body);
+    response.writeHead(417, {
+      'Content-Type': 'application/json; charset=utf-8',
+      'Content-Length': Buffer.byteLength(body),
+      Connection: 'close',
+    });
+    response.end(body);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) {

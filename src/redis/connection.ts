@@ -23,6 +23,7 @@ const longestReconnectPauseMs = 500;
 export function openRedis(options: { url: string; commandTimeoutMs: number; log: Log }): RedisConnections {
   const opened: Redis[] = [];
   const availability = createAvailability('Redis', options.log);
+  let closing = false;
 
   function open(purpose: string, bounded: boolean, Client = Redis): Redis {
     const client = new Client(options.url, {
@@ -36,6 +37,9 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
     });
     client.on('error', (error: Error) => {
       if (bounded) availability.failed(error);
+    });
+    client.on('close', () => {
+      if (bounded && !closing) availability.failed(new Error('the connection was closed'));
     });
     client.on('ready', () => {
       if (bounded) availability.answered(performance.now());
@@ -74,6 +78,7 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
       await commands.ping();
     },
     async close() {
+      closing = true;
       for (const client of opened.reverse()) client.disconnect();
     },
   };

@@ -47,7 +47,10 @@ export interface Sockets {
   supersede(connection: LiveConnection, owner: Owner): void;
   /** Sends every orchestrator away, `perSecond` at a time, and takes no new handshake. */
   drain(perSecond: number): Promise<void>;
+  /** Connections whose handshake is committed. */
   readonly size: number;
+  /** All connections. */
+  readonly open: number;
   /** Closes every connection; resolves when all their ends are written. */
   close(): Promise<void>;
 }
@@ -171,6 +174,9 @@ export function openSockets(options: {
     },
     get size() {
       return sessions.size;
+    },
+    get open() {
+      return io.engine.clientsCount;
     },
     async close() {
       draining = true;

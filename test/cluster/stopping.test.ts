@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import test from 'ava';
 import { createKeys } from '../../src/redis/keys.ts';
-import { linesOf } from '../support/answers.ts';
+import { errorOf, linesOf } from '../support/answers.ts';
 import { openProxy } from '../support/proxy.ts';
 import { rowsOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
@@ -223,6 +223,49 @@ test.serial(
     t.is((await (await connect('late-1')).ask('i_am_alive', {})).status, 'processed');
   },
 );
+
+test.serial('a stop answers the calls in hand, however long their orchestrator takes', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
+  const [a, b] = [world.replica(0), world.replica(1)];
+  const orchestrator = await a.connect('slow-1');
+  const asked = new Promise<(answer: string) => void>((resolve) => {
+    orchestrator.socket.on('ask', (_frame, acknowledge) => resolve(acknowledge));
+  });
+  const sending = b.api.post('/api/v1/internal/orchestrators/slow-1/send', {
+    type: 'ask',
+    ack: true,
+    timeout_ms: 30_000,
+  });
+  const acknowledge = await asked;
+  const stopped = b.controller.stop();
+  const refused = await until('B to take no call any more', () =>
+    b.api.get('/health/live').then(
+      () => undefined,
+      (error: Error) => error,
+    ),
+  );
+  t.truthy(refused);
+  acknowledge('done');
+
+  const sent = await sending;
+  t.is(sent.status, 200);
+  t.is(sent.body.ack, 'done');
+  t.is(sent.headers.get('connection'), 'close');
+  await stopped;
+});
+
+test.serial('a stop that may take no longer answers the calls in hand that they cannot be', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld(), (it) => it.close());
+  const hasty = await world.grow({ shutdown: { deadlineMs: 300 } });
+  const orchestrator = await world.replica(0).connect('mute-1');
+  const message = { type: 'ask', ack: true, timeout_ms: 30_000 };
+  const sending = hasty.api.post('/api/v1/internal/orchestrators/mute-1/send', message);
+  await orchestrator.event('ask');
+  await hasty.controller.stop();
+  errorOf(t, await sending, 503, 'unavailable');
+});
 
 test.serial('a call that is sent slowly does not hold the stop', async (t) => {
   await using stack = new AsyncDisposableStack();

@@ -51,6 +51,18 @@ test('an empty body is a 400 that names what is missing, however it is announced
   t.is(without.status, 'HTTP/1.1 400 Bad Request');
 });
 
+test('an expectation that cannot be met is a 417 with the envelope', async (t) => {
+  const { status, body } = await raw('GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: the-best\r\n\r\n');
+  t.is(status, 'HTTP/1.1 417 Expectation Failed');
+  t.like(body, { success: false, code: 'expectation_failed' });
+});
+
+test('a request without a host is a 400 with the envelope', async (t) => {
+  const { status, body } = await raw('GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n');
+  t.is(status, 'HTTP/1.1 400 Bad Request');
+  t.like(body, { code: 'invalid_request', errors: [{ path: 'headers.host', message: 'is required' }] });
+});
+
 test('a request that asks for another protocol is answered as if it had not asked', async (t) => {
   const upgrade = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n';
   const asked = (path: string) =>

@@ -108,7 +108,8 @@ for (const [store, needing, others] of [
         const began = performance.now();
         const answer = await call();
         took.push(performance.now() - began);
-        errorOf(t, answer, 503, 'unavailable');
+        const { message } = errorOf(t, answer, 503, 'unavailable');
+        t.is(message, `${store} is not available at the moment`);
         t.regex(String(answer.headers.get('retry-after')), /^[1-9]\d*$/);
         t.false(/ECONN|terminated|127\.0\.0\.1|stream/i.test(JSON.stringify(answer.body)), 'says no cause');
       }
@@ -173,6 +174,12 @@ test.serial('an outage is a warning in the log, never an error', async (t) => {
     store.mend();
     await readyAgain();
   }
-  t.true((await linesOf(world.api, { level: 'WARNING' })).length > 0);
+  for (const name of ['Postgres', 'Redis']) {
+    const away = await linesOf(world.api, { event: 'store_away', q: `${name} is away: ` });
+    const back = await linesOf(world.api, { event: 'store_back', q: `${name} is back, after ` }, away.length);
+    t.is(away.length, back.length, 'each outage is told once, and so is its end');
+    // As often as this file cuts it.
+    t.is(away.length, 3 + (name === 'Postgres' ? 1 : 0));
+  }
   t.deepEqual(await linesOf(world.api, { level: 'ERROR' }, 0), []);
 });

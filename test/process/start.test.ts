@@ -62,6 +62,10 @@ test.serial('of three replicas one that is killed is replaced, and Ctrl-C ends t
   t.regex(cluster.output(), new RegExp(`process ${replicas[0]} ended with SIGKILL; starting another`));
   const answers = await Promise.all(Array.from({ length: 12 }, () => fetch(`${url}/health/live`)));
   t.true(answers.every((answer) => answer.status === 200));
+  t.deepEqual(
+    new Set(await Promise.all(Array.from({ length: 100 }, () => pollAtOnce(url)))),
+    new Set(['ok']),
+  );
 
   const all = [...replicaPids(cluster.output()), ...(await storePids(kept))];
   // A terminal sends Ctrl-C to the whole group, and npm passes it on once more.
@@ -192,6 +196,13 @@ async function removeFolder(folder: string): Promise<void> {
   const elsewhere = await readlink(join(folder, 'local/postgres')).catch(() => undefined);
   if (elsewhere !== undefined) await rm(elsewhere, { recursive: true, force: true });
   await rm(folder, { recursive: true, force: true });
+}
+
+/** Opens a polling session and posts on it at once, on another connection: what its replica answers to that. */
+async function pollAtOnce(url: string): Promise<string> {
+  const path = `${url}/ws?EIO=4&transport=polling`;
+  const { sid } = JSON.parse((await (await fetch(path)).text()).slice(1));
+  return (await fetch(`${path}&sid=${sid}`, { method: 'POST', body: '40' })).text();
 }
 
 function replicaPids(output: string): number[] {

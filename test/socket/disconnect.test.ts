@@ -1,6 +1,7 @@
 // A connection that ends leaves its orchestrator inactive, and nothing in presence.
 import test from 'ava';
 import { linesOf } from '../support/answers.ts';
+import { holdUpdatesOf } from '../support/gate.ts';
 import { rowsOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
@@ -85,9 +86,7 @@ test('a connection that ends during its handshake leaves its orchestrator inacti
   const first = await connect('brief-1');
   first.close();
   await inactive('brief-1');
-  await using held = await world.hold(
-    "SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'brief-1' FOR UPDATE",
-  );
+  await using held = await holdUpdatesOf(world, 'brief-1');
   const epoch = (await rowsOf(world, 'brief-1')).instance?.connection_epoch;
   const { open } = world.replica(0);
   const second = await open();

@@ -182,6 +182,15 @@ test('the heartbeat of a connection whose epoch is not the row’s any more is s
   t.deepEqual(await rowsOf(world, 'fenced-1'), before);
 });
 
+test('the heartbeat of a connection whose orchestrator was removed and made anew is that of a removed one', async (t) => {
+  const orchestrator = await connect('anew-1');
+  await world.sql("DELETE FROM orchestrator_instances WHERE orchestrator_id = 'anew-1'");
+  await world.api.post('/api/v1/controller/orchestrator-instances', { org_id: 'anew-1', name: 'Anew' });
+  orchestrator.socket.emit('i_am_alive', {});
+  t.like(await orchestrator.event('error'), { code: 'deregistered', retryable: false });
+  t.is((await rowsOf(world, 'anew-1')).instance?.status, 'inactive');
+});
+
 test('a heartbeat over HTTP is written though a superseded connection’s shares its batch', async (t) => {
   const stale = await connect('mixed-1');
   await world.sql(

@@ -75,6 +75,16 @@ test.serial('nothing is left in Redis of an orchestrator that has gone', async (
   t.deepEqual(await world.redis.hkeys(keys.presence(controller.nodeId)), []);
 });
 
+test.serial('one whose last heartbeat Redis does not know was last seen when it connected', async (t) => {
+  const orchestrator = await connect('unseen-1');
+  await world.redis.zrem(keys.lastSeen, 'unseen-1');
+  const one = await live('/unseen-1');
+  t.is(one.last_seen, one.connected_at);
+  t.is((await live()).orchestrators['unseen-1'].last_seen, one.connected_at);
+  orchestrator.close();
+  await until('the list to be empty', async () => (await live()).total_count === 0);
+});
+
 test.serial('presence that Redis has lost is restored, and so is delivery', async (t) => {
   const orchestrator = await connect('restored-1');
   const before = await live('/restored-1');

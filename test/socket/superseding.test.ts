@@ -1,5 +1,6 @@
 // One connection counts for an orchestrator: the newest.
 import test from 'ava';
+import { holdUpdatesOf } from '../support/gate.ts';
 import { rowsOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
@@ -103,11 +104,23 @@ test('a second handshake on a socket that is superseded meanwhile takes nothing 
   t.is(live.status, 404);
 });
 
+test('a connection that learns of a newer one which is not in Redis is in live no more', async (t) => {
+  const orchestrator = await connect('ghost-1');
+  // As if another replica had died between the commit of a handshake and its claim.
+  await world.sql(
+    "UPDATE orchestrator_instances SET connection_epoch = nextval('connection_epochs'), node_id = 'node-dead' WHERE orchestrator_id = 'ghost-1'",
+  );
+  orchestrator.socket.emit('i_am_alive', {});
+  t.is((await orchestrator.event('superseded')).by_node, 'node-dead');
+  await until('its presence to end', async () => {
+    return (await api.get('/api/v1/controller/orchestrators/live/ghost-1')).status === 404;
+  });
+  t.is((await api.post('/api/v1/internal/orchestrators/ghost-1/send', { type: 'hello' })).status, 409);
+});
+
 test('a newer connection that is gone before its welcome has taken the older one’s place', async (t) => {
   const older = await connect('brief-2');
-  await using held = await world.hold(
-    "SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'brief-2' FOR UPDATE",
-  );
+  await using held = await holdUpdatesOf(world, 'brief-2');
   const newer = await open();
   // A heartbeat right behind it must not outlive it either.
   newer.socket.emit('handshake', { data: { orchestrator_id: 'brief-2' } });

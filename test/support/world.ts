@@ -22,6 +22,8 @@ export interface Replica {
   readonly api: Api;
   /** A Socket.IO client on this replica, without a handshake. */
   open(options?: { transports?: ('websocket' | 'polling')[] }): Promise<TestOrchestrator>;
+  /** Resolves when so many sockets are open on this replica, as it sees it. */
+  hasOpen(sockets: number): Promise<unknown>;
   /** A Socket.IO client on this replica whose handshake is acknowledged. */
   connect(orchestratorId: string, hello?: Record<string, unknown>): Promise<TestOrchestrator>;
 }
@@ -118,6 +120,11 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       controller,
       api: createApi(controller.url),
       open,
+      hasOpen: (sockets) =>
+        until(`${sockets} open sockets`, async () => {
+          const { body } = await replica.api.get('/metrics');
+          return body.includes(`\nmoolai_sockets ${sockets}\n`);
+        }),
       async connect(orchestratorId, hello) {
         const orchestrator = await open();
         await orchestrator.handshake(orchestratorId, hello);

@@ -1,0 +1,84 @@
+// A handshake whose socket is gone before it is written is not written: its orchestrator may be elsewhere by now.
+import test from 'ava';
+import { rowsOf } from '../support/rows.ts';
+import { openWorld } from '../support/world.ts';
+
+const world = await openWorld({ replicas: 2 });
+test.after.always(() => world.close());
+const [a, b] = [world.replica(0), world.replica(1)];
+
+/** Sends a handshake to A, whose batches wait, and closes the socket once A has read it. */
+async function abandonOnA(orchestratorId: string): Promise<void> {
+  const before = Number(/\nmoolai_sockets (\d+)\n/.exec((await a.api.get('/metrics')).body)?.[1]);
+  const socket = await a.open();
+  socket.socket.emit('handshake', { data: { orchestrator_id: orchestratorId } });
+  // More than may wait behind a handshake: the refusal of one says that all before it was read.
+  const events = world.settings.socket.unacknowledgedBeats + 1;
+  for (let sent = 0; sent < events; sent += 1) socket.socket.emit('i_am_alive', {});
+  await socket.event('error');
+  socket.close();
+  await a.hasOpen(before);
+}
+
+/** Keeps A's handshakes waiting: this one first, the others behind it. */
+async function blockA(tenant: string) {
+  await b.connect(`${tenant}-owner`, { organization_id: tenant });
+  const held = await world.hold('SELECT 1 FROM organizations WHERE organization_id = $1 FOR UPDATE', [
+    tenant,
+  ]);
+  const blocked = a.connect(`${tenant}-blocked`, { organization_id: tenant });
+  await held.awaited();
+  return async () => {
+    await held.release();
+    await blocked;
+    // Behind this one, whatever waited with the first has been written or left out.
+    await a.connect(`${tenant}-marker`);
+  };
+}
+
+test.serial('an orchestrator that gave up on A and connected to B stays on B', async (t) => {
+  const unblock = await blockA('first');
+  await abandonOnA('victim');
+  const alive = await b.connect('victim');
+  await unblock();
+
+  t.is((await alive.ask('i_am_alive', {})).status, 'processed');
+  t.false(alive.received.some((each) => each.event === 'superseded'));
+  const { epoch } = await alive.event('handshake_ack');
+  t.like((await rowsOf(world, 'victim')).instance, { status: 'active', connection_epoch: epoch });
+  const live = await a.api.get('/api/v1/controller/orchestrators/live/victim');
+  t.is(live.body.data.node_id, b.controller.nodeId);
+});
+
+test.serial('an orchestrator that was deregistered is not made anew by a handshake it gave up', async (t) => {
+  const before = await b.connect('leaver');
+  const unblock = await blockA('second');
+  await abandonOnA('leaver');
+  t.is((await b.api.delete('/api/v1/internal/orchestrators/leaver/deregister')).status, 200);
+  await before.closed();
+  await unblock();
+
+  t.is((await rowsOf(world, 'leaver')).instance, undefined);
+});
+
+test.serial('a handshake that meets a newer one at its row gives up if its socket is gone', async (t) => {
+  await b.connect('meets');
+  const held = await world.hold(
+    "SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'meets' FOR UPDATE",
+  );
+  const dead = await a.open();
+  const open = Number(/\nmoolai_sockets (\d+)\n/.exec((await a.api.get('/metrics')).body)?.[1]);
+  dead.socket.emit('handshake', { data: { orchestrator_id: 'meets' } });
+  await held.awaited();
+  dead.close();
+  await a.hasOpen(open - 1);
+  const newest = b.connect('meets');
+  await held.awaited(2);
+  await held.release();
+
+  const alive = await newest;
+  await a.connect('meets-marker');
+  t.is((await alive.ask('i_am_alive', {})).status, 'processed');
+  const { epoch } = await alive.event('handshake_ack');
+  t.like((await rowsOf(world, 'meets')).instance, { status: 'active', connection_epoch: epoch });
+});
