@@ -1,16 +1,22 @@
 // What is not HTTP, or too much of it, gets the error envelope too.
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import test from 'ava';
+import { answerClientErrors } from '../../src/http/client-errors.ts';
+import { isoTime } from '../support/answers.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
 test.after.always(() => world.close());
 
 /** Sends bytes as they are, and returns the whole answer. */
-async function raw(request: string): Promise<{ status: string; body: Record<string, unknown> }> {
-  const { port, hostname } = new URL(world.replica(0).controller.url);
+async function raw(
+  request: string,
+  url = world.replica(0).controller.url,
+): Promise<{ status: string; body: Record<string, unknown> }> {
+  const { port, hostname } = new URL(url);
   const socket = connect(Number(port), hostname);
   await once(socket, 'connect');
   socket.write(request);
@@ -78,3 +84,30 @@ test('a request that asks for another protocol is answered as if it had not aske
 test('the replica goes on serving', async (t) => {
   t.is((await world.api.get('/health/live')).status, 200);
 });
+
+for (const [what, half] of [
+  ['headers', 'GET / HTTP/1.1\r\nHost: x\r\n'],
+  ['body', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{'],
+] as const)
+  test(`a request that stops within its ${what} is a 408 with the envelope when its time is up`, async (t) => {
+    await using stack = new AsyncDisposableStack();
+    const hasty = { requestTimeout: 50, headersTimeout: 50, connectionsCheckingInterval: 10 };
+    const server = stack.adopt(createServer(hasty), (it) => void it.close());
+    answerClientErrors(server, world.clock);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+
+    const { status, body } = await raw(half, `http://127.0.0.1:${port}`);
+
+    t.is(status, 'HTTP/1.1 408 Request Timeout');
+    const { timestamp, ...rest } = body;
+    t.regex(String(timestamp), isoTime);
+    t.deepEqual(rest, {
+      success: false,
+      message: 'The request did not arrive in time',
+      code: 'request_timeout',
+    });
+  });

@@ -336,3 +336,34 @@ test('times are ISO 8601 in UTC with milliseconds', async (t) => {
   const instance = dataOf(t, await world.api.get(`${orchestrators}/timed`));
   for (const time of [instance.created_at, instance.updated_at, instance.last_seen]) t.regex(time, isoTime);
 });
+
+test('who registers second in an organization is told its name, and changes nothing of it', async (t) => {
+  await world.api.post(register, {
+    organization_id: 'tenant',
+    orchestrator_id: 'tenant-1',
+    name: 'Tenant',
+    location: 'Bern',
+    features: { plan: 'gold' },
+  });
+  const { updated_at: _then, ...before } = (await organizationOf('tenant')) ?? {};
+
+  const second = await world.api.post(register, {
+    organization_id: 'tenant',
+    orchestrator_id: 'tenant-2',
+    name: 'Second',
+    location: 'Oslo',
+    features: { plan: 'iron' },
+  });
+
+  t.deepEqual(fieldsOf(t, second), {
+    orchestrator_id: 'tenant-2',
+    organization_id: 'tenant',
+    organization_name: 'Tenant',
+    status: 'inactive',
+    created: true,
+  });
+  t.like(await instanceOf('tenant-2'), { name: 'Second', location: 'Oslo', features: { plan: 'iron' } });
+  const { updated_at: _now, ...after } = (await organizationOf('tenant')) ?? {};
+  t.deepEqual(after, before);
+  t.like(after, { name: 'Tenant', location: 'Bern', features: { plan: 'gold' } });
+});

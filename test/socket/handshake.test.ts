@@ -306,3 +306,27 @@ test('a bad handshake over polling is told its faults before it is closed', asyn
   t.is((await orchestrator.event('error')).code, 'invalid_handshake');
   t.is(await orchestrator.closed(), 'io server disconnect');
 });
+
+test('the acknowledgement of a handshake is called only when it is committed', async (t) => {
+  await connect('callback-1');
+  await using held = await world.hold(
+    "SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'callback-1' FOR UPDATE",
+  );
+  const orchestrator = await open();
+  let acknowledged: { epoch: number } | undefined;
+  orchestrator.socket.emit(
+    'handshake',
+    { data: { orchestrator_id: 'callback-1' } },
+    (ack: { epoch: number }) => {
+      acknowledged = ack;
+    },
+  );
+  await held.awaited();
+  // A round trip to the same process: whatever it sent before has arrived.
+  await world.api.get('/health/live');
+  t.is(acknowledged, undefined);
+
+  await held.release();
+  const ack = await until('the acknowledgement', () => acknowledged);
+  t.is((await rowsOf(world, 'callback-1')).instance?.connection_epoch, ack.epoch);
+});

@@ -1,0 +1,118 @@
+// What a line of the log tells of a failure, and what it keeps to itself.
+import test from 'ava';
+import { openDatabase } from '../src/database/database.ts';
+import { Organization } from '../src/database/organizations.ts';
+import { createLog } from '../src/log.ts';
+import { openWorld } from './support/world.ts';
+
+const secret = 'hunter2-never-told';
+
+/** A log whose lines the test holds, as the ring would. */
+function openLog() {
+  const lines: string[] = [];
+  const ring = { write: (line: string) => lines.push(line) };
+  const log = createLog({ level: 'silent', ringLevel: 'debug', nodeId: 'node-1', ring });
+  return { log, lines, last: () => JSON.parse(lines.at(-1) ?? 'null') };
+}
+
+/** What Postgres throws of a row that a constraint refuses: its detail repeats the row. */
+async function refusalOf(name: string): Promise<Error> {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld(), (it) => it.close());
+  const { log } = openLog();
+  const database = stack.adopt(await openDatabase({ ...world.settings.database, log }), (it) => it.close());
+  const at = new Date();
+  try {
+    await database.fork().insert(Organization, {
+      organizationId: 'refused-1',
+      name,
+      location: 'unknown',
+      // @ts-expect-error: what the table's own check is there to refuse.
+      status: 'splendid',
+      isIndependent: false,
+      features: {},
+      settings: {},
+      metadata: {},
+      createdAt: at,
+      updatedAt: at,
+    });
+  } catch (error) {
+    if (error instanceof Error) return error;
+  }
+  throw new Error('the row was taken');
+}
+
+test('a row that Postgres refused is told by its message and code, without its values', async (t) => {
+  const refusal = await refusalOf(secret);
+  t.true(refusal.message.includes(secret), 'the error itself repeats the row');
+  const { log, lines, last } = openLog();
+
+  log.error({ error: refusal }, 'failed');
+  const { error } = last();
+  t.is(
+    error.message,
+    'new row for relation "organizations" violates check constraint "organizations_status_check"',
+  );
+  t.is(error.code, '23514');
+  t.is(error.type, 'CheckConstraintViolationException');
+  t.regex(error.stack, /^\s*at /);
+
+  log.error({ error: new Error('not written', { cause: refusal }) }, 'failed');
+  t.like(last().error, { message: 'not written', causes: [{ message: error.message, code: '23514' }] });
+  t.is(lines.length, 2);
+  t.false(lines.join().includes(secret));
+});
+
+test('the cause of an error is told, and the cause of that', (t) => {
+  const { log, last } = openLog();
+  const refused = Object.assign(new TypeError('refused'), { code: 'ECONNREFUSED' });
+  const wrapped = new Error('no connection', { cause: refused });
+
+  log.warn({ error: new RangeError('no answer', { cause: wrapped }) }, 'failed');
+
+  const { error } = last();
+  t.like(error, { type: 'RangeError', message: 'no answer' });
+  t.like(error.causes, [{ type: 'Error', message: 'no connection' }]);
+  t.like(error.causes[0].causes, [{ type: 'TypeError', message: 'refused', code: 'ECONNREFUSED' }]);
+  t.false('causes' in error.causes[0].causes[0]);
+});
+
+test('the errors of an AggregateError are each told', (t) => {
+  const { log, last } = openLog();
+  const errors = ['::1', '127.0.0.1'].map((host) => new Error(`nobody at ${host}`));
+
+  log.warn({ error: new AggregateError(errors, 'nobody anywhere') }, 'failed');
+
+  const { error } = last();
+  t.like(error, { type: 'AggregateError', message: 'nobody anywhere' });
+  t.deepEqual(
+    error.causes.map((cause: Error) => cause.message),
+    ['nobody at ::1', 'nobody at 127.0.0.1'],
+  );
+});
+
+test('an error whose causes go in a circle is told all the same', (t) => {
+  const { log, last } = openLog();
+  const circular = new Error('round');
+  circular.cause = circular;
+
+  log.warn({ error: circular }, 'failed');
+
+  t.is(last().error.message, 'round');
+});
+
+for (const key of [
+  'database_url',
+  'redis_url',
+  'environment_variables',
+  'token',
+  'authorization',
+  'password',
+])
+  test(`the ${key} of a line is hidden`, (t) => {
+    const { log, lines, last } = openLog();
+    for (const value of [secret, { inner: secret }]) log.info({ event: 'register', [key]: value }, 'told');
+    t.is(lines.length, 2);
+    t.false(lines.join().includes(secret));
+    t.like(last(), { event: 'register', message: 'told', [key]: '[hidden]' });
+  });
