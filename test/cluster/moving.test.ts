@@ -49,51 +49,58 @@ test('orchestrators that change places at once, through both replicas, end in or
   t.deepEqual(await Promise.all(['east', 'west', 'north'].map(statusOf)), ['inactive', 'active', 'active']);
 });
 
-test('independence that is set while its orchestrator moves is that of the organization it moved to', async (t) => {
-  await a.connect('free-1', { organization_id: 'free-a' });
-  await b.connect('free-2', { organization_id: 'free-b' });
-  await using held = await world.hold(
-    "SELECT 1 FROM organizations WHERE organization_id = 'free-a' FOR UPDATE",
-  );
-  const move = b.connect('free-1', { organization_id: 'free-b' });
-  await held.awaited();
-  const set = a.api.put('/api/v1/internal/orchestrators/free-1/independence', { is_independent: true });
-  await held.awaited(2);
-  await held.release();
+// These hold locks in a certain order, which a batch that others share would not keep.
+test.serial(
+  'independence that is set while its orchestrator moves is that of the organization it moved to',
+  async (t) => {
+    await a.connect('free-1', { organization_id: 'free-a' });
+    await b.connect('free-2', { organization_id: 'free-b' });
+    await using held = await world.hold(
+      "SELECT 1 FROM organizations WHERE organization_id = 'free-a' FOR UPDATE",
+    );
+    const move = b.connect('free-1', { organization_id: 'free-b' });
+    await held.awaited();
+    const set = a.api.put('/api/v1/internal/orchestrators/free-1/independence', { is_independent: true });
+    await held.awaited(2);
+    await held.release();
 
-  await move;
-  t.is((await set).status, 200);
-  t.like((await rowsOf(world, 'free-1')).instance, { organization_id: 'free-b', is_independent: true });
-  t.is((await rowsOf(world, '', 'free-a')).organization?.is_independent, false);
-  t.is((await rowsOf(world, '', 'free-b')).organization?.is_independent, true);
-});
+    await move;
+    t.is((await set).status, 200);
+    t.like((await rowsOf(world, 'free-1')).instance, { organization_id: 'free-b', is_independent: true });
+    t.is((await rowsOf(world, '', 'free-a')).organization?.is_independent, false);
+    t.is((await rowsOf(world, '', 'free-b')).organization?.is_independent, true);
+  },
+);
 
-test('a heartbeat that meets a move of its orchestrator waits for it, and deadlocks with nobody', async (t) => {
-  const orchestrator = await a.connect('beats-1', { organization_id: 'beats-b' });
-  await b.connect('beats-2', { organization_id: 'beats-a' });
-  await using held = await world.hold(
-    "SELECT 1 FROM organizations WHERE organization_id = 'beats-b' FOR UPDATE",
-  );
-  const beat = orchestrator.ask('i_am_alive', {});
-  await held.awaited();
-  await world.sql(
-    "UPDATE orchestrator_instances SET organization_id = 'beats-a' WHERE orchestrator_id = 'beats-1'",
-  );
-  const both = world.sql(
-    "SELECT 1 FROM organizations WHERE organization_id IN ('beats-a', 'beats-b') ORDER BY organization_id FOR NO KEY UPDATE",
-  );
-  await held.awaited(2);
-  await held.release();
+test.serial(
+  'a heartbeat that meets a move of its orchestrator waits for it, and deadlocks with nobody',
+  async (t) => {
+    const orchestrator = await a.connect('beats-1', { organization_id: 'beats-b' });
+    await b.connect('beats-2', { organization_id: 'beats-a' });
+    await using held = await world.hold(
+      "SELECT 1 FROM organizations WHERE organization_id = 'beats-b' FOR UPDATE",
+    );
+    const beat = orchestrator.ask('i_am_alive', {});
+    await held.awaited();
+    await world.sql(
+      "UPDATE orchestrator_instances SET organization_id = 'beats-a' WHERE orchestrator_id = 'beats-1'",
+    );
+    const both = world.sql(
+      "SELECT 1 FROM organizations WHERE organization_id IN ('beats-a', 'beats-b') ORDER BY organization_id FOR NO KEY UPDATE",
+    );
+    await held.awaited(2);
+    await held.release();
 
-  await both;
-  t.is((await beat).status, 'processed');
-  const { instance, organization } = await rowsOf(world, 'beats-1', 'beats-a');
-  t.deepEqual(organization?.last_seen, instance?.last_seen);
-  const [{ deadlocks } = {}] = await world.sql(
-    'SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()',
-  );
-  t.is(Number(deadlocks), 0);
-});
+    await both;
+    t.is((await beat).status, 'processed');
+    const { instance, organization } = await rowsOf(world, 'beats-1', 'beats-a');
+    t.deepEqual(organization?.last_seen, instance?.last_seen);
+    const [{ deadlocks } = {}] = await world.sql(
+      'SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()',
+    );
+    t.is(Number(deadlocks), 0);
+  },
+);
 
 test('a registration through B that moves and renames an orchestrator on A shows in live', async (t) => {
   const orchestrator = await a.connect('shown-1', {
@@ -113,22 +120,25 @@ test('a registration through B that moves and renames an orchestrator on A shows
   t.is((await orchestrator.ask('i_am_alive', {})).status, 'processed');
 });
 
-test('two moves of one orchestrator at once leave no organization active that nobody is in', async (t) => {
-  await a.connect('torn-1', { organization_id: 'torn-0' });
-  await using held = await world.hold(
-    "SELECT 1 FROM organizations WHERE organization_id = 'torn-0' FOR UPDATE",
-  );
-  const [one, two] = [await a.open(), await b.open()];
-  one.socket.emit('handshake', { data: { orchestrator_id: 'torn-1', organization_id: 'torn-a' } });
-  await held.awaited();
-  two.socket.emit('handshake', { data: { orchestrator_id: 'torn-1', organization_id: 'torn-b' } });
-  await held.awaited(2);
-  await held.release();
+test.serial(
+  'two moves of one orchestrator at once leave no organization active that nobody is in',
+  async (t) => {
+    await a.connect('torn-1', { organization_id: 'torn-0' });
+    await using held = await world.hold(
+      "SELECT 1 FROM organizations WHERE organization_id = 'torn-0' FOR UPDATE",
+    );
+    const [one, two] = [await a.open(), await b.open()];
+    one.socket.emit('handshake', { data: { orchestrator_id: 'torn-1', organization_id: 'torn-a' } });
+    await held.awaited();
+    two.socket.emit('handshake', { data: { orchestrator_id: 'torn-1', organization_id: 'torn-b' } });
+    await held.awaited(2);
+    await held.release();
 
-  await until('one of the two to be left', () => one.socket.connected !== two.socket.connected);
-  const { instance } = await rowsOf(world, 'torn-1');
-  const lost = instance?.organization_id === 'torn-a' ? 'torn-b' : 'torn-a';
-  t.is(await statusOf(String(instance?.organization_id)), 'active');
-  t.not(await statusOf(lost), 'active');
-  t.is(await statusOf('torn-0'), 'inactive');
-});
+    await until('one of the two to be left', () => one.socket.connected !== two.socket.connected);
+    const { instance } = await rowsOf(world, 'torn-1');
+    const lost = instance?.organization_id === 'torn-a' ? 'torn-b' : 'torn-a';
+    t.is(await statusOf(String(instance?.organization_id)), 'active');
+    t.not(await statusOf(lost), 'active');
+    t.is(await statusOf('torn-0'), 'inactive');
+  },
+);

@@ -3,13 +3,14 @@ import test from 'ava';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
-test('a message sent through B reaches an orchestrator on A', async (t) => {
-  await using stack = new AsyncDisposableStack();
-  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
-  const [a, b] = [world.replica(0), world.replica(1)];
-  const orchestrator = await a.connect('org-1');
+const world = await openWorld({ replicas: 2 });
+test.after.always(() => world.close());
+const [a, b] = [world.replica(0), world.replica(1)];
 
-  const sent = await b.api.post('/api/v1/internal/orchestrators/org-1/send', {
+test.serial('a message sent through B reaches an orchestrator on A', async (t) => {
+  const orchestrator = await a.connect('sent-1');
+
+  const sent = await b.api.post('/api/v1/internal/orchestrators/sent-1/send', {
     type: 'hello',
     data: { n: 1 },
   });
@@ -19,14 +20,12 @@ test('a message sent through B reaches an orchestrator on A', async (t) => {
   const frame = await orchestrator.event('hello');
   t.is(frame.message_id, sent.body.message_id);
   t.deepEqual(frame.data, { n: 1 });
+  orchestrator.close();
 });
 
-test('the newest of two connections wins across replicas', async (t) => {
-  await using stack = new AsyncDisposableStack();
-  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
-  const [a, b] = [world.replica(0), world.replica(1)];
-  const older = await a.connect('org-1');
-  const newer = await b.connect('org-1');
+test.serial('the newest of two connections wins across replicas', async (t) => {
+  const older = await a.connect('twice-1');
+  const newer = await b.connect('twice-1');
 
   const { epoch } = await newer.event('handshake_ack');
   t.deepEqual(await older.event('superseded'), { epoch, by_node: b.controller.nodeId });
@@ -39,6 +38,8 @@ test('the newest of two connections wins across replicas', async (t) => {
     );
   });
   t.is((await newer.ask('i_am_alive', {})).status, 'processed');
-  const [row] = await world.sql('SELECT status, connection_epoch FROM orchestrator_instances');
+  const [row] = await world.sql(
+    "SELECT status, connection_epoch FROM orchestrator_instances WHERE orchestrator_id = 'twice-1'",
+  );
   t.deepEqual(row, { status: 'active', connection_epoch: String(epoch) });
 });

@@ -2,6 +2,7 @@
 import test from 'ava';
 import { Queue } from 'bullmq';
 import { createKeys } from '../../src/redis/keys.ts';
+import { fieldsOf } from '../support/answers.ts';
 import { postAtOnce } from '../support/pipeline.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
@@ -50,7 +51,7 @@ test('what the orchestrator acknowledges is in the answer', async (t) => {
 
 test('a message that is not acknowledged in time is a time-out', async (t) => {
   const orchestrator = await connect('mute-1');
-  const sent = await api.post(pathOf('mute-1'), { type: 'ask', ack: true, timeout_ms: 3_000 });
+  const sent = await api.post(pathOf('mute-1'), { type: 'ask', ack: true, timeout_ms: 2_000 });
   t.is(sent.status, 504);
   t.is(sent.body.code, 'delivery_timeout');
   await orchestrator.event('ask');
@@ -97,7 +98,7 @@ test('an orchestrator that does not answer keeps no other waiting', async (t) =>
   const quick = await connect('quick-1');
   let answered = 0;
   const stuck = api
-    .post(pathOf('stuck-1'), { type: 'ask', ack: true, timeout_ms: 5_000 })
+    .post(pathOf('stuck-1'), { type: 'ask', ack: true, timeout_ms: 3_000 })
     .then((answer) => ({ ...answer, after: answered }));
   await stuckOne.event('ask');
   quick.socket.on('ask', (_frame, acknowledge) => acknowledge('here'));
@@ -173,4 +174,44 @@ test.serial('a message does not wait longer than its time for an orchestrator th
   await api.post(pathOf('toolate-1'), { type: 'marker' });
   await second.event('marker');
   t.false(second.received.some((each) => each.event === 'kept'));
+});
+
+test.serial(
+  'a message of a type alone is waited for, ten seconds long, without an acknowledgement or data',
+  async (t) => {
+    const { nodeId } = controller;
+    const orchestrator = await connect('bare-1');
+    await queue.pause();
+
+    const sending = api.post(pathOf('bare-1'), { type: 'bare' });
+    const [job] = await until('the message to be queued', async () => {
+      const jobs = await queue.getJobs(['wait']);
+      return jobs.length === 1 && jobs;
+    });
+    const { message_id, timestamp, deadline, epoch, ...frame } = job?.data ?? {};
+    t.deepEqual(frame, { orchestrator_id: 'bare-1', type: 'bare', data: null, ack: false, sender: nodeId });
+    t.is(deadline - Date.parse(timestamp), 10_000);
+    t.is(epoch, (await orchestrator.event('handshake_ack')).epoch);
+
+    await queue.resume();
+    t.deepEqual(fieldsOf(t, await sending), {
+      message_id,
+      orchestrator_id: 'bare-1',
+      type: 'bare',
+      node_id: nodeId,
+    });
+    t.deepEqual(await orchestrator.event('bare'), { type: 'bare', data: null, message_id, timestamp });
+  },
+);
+
+test('the defaults are in the description of the API', async (t) => {
+  const { body } = await api.get('/openapi.json');
+  const { schema } =
+    body.paths['/api/v1/internal/orchestrators/{id}/send'].post.requestBody.content['application/json'];
+  t.deepEqual(schema.required, ['type']);
+  t.like(schema.properties, {
+    wait: { type: 'boolean', default: true },
+    ack: { type: 'boolean', default: false },
+    timeout_ms: { type: 'integer', minimum: 100, maximum: 30_000, default: 10_000 },
+  });
 });

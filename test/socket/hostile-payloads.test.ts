@@ -231,7 +231,7 @@ for (const [at, depth] of [1_001, 9_000, 30_000].entries())
       const deep = `${'['.repeat(depth)}{"_placeholder":true,"num":0}${']'.repeat(depth)}`;
       writeRaw(orchestrator, `61-${await asked}[${deep}]`, Buffer.from('x'));
     });
-    const message = { type: 'ask', ack: true, timeout_ms: 3_000 };
+    const message = { type: 'ask', ack: true, timeout_ms: 2_000 };
     t.is((await api.post(`/api/v1/internal/orchestrators/${id}/send`, message)).status, 504);
     t.true(await stillServes(id));
   });
