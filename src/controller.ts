@@ -80,6 +80,8 @@ export async function startController(
     onDropped: (count) =>
       log.warn({ source: 'log-ring' }, `${count} log lines were dropped while Redis was away`),
   });
+  // What is still logged when Redis is let go has nowhere to be kept.
+  closing.defer(() => logRing.abandon());
   const database = closing.adopt(await openDatabase({ ...settings.database, log }), (it) => it.close());
 
   // Shared state.

@@ -63,7 +63,11 @@ function describeError(error: unknown, deepest = 3): unknown {
   if (!(error instanceof Error)) return error;
   const { name, message, stack, cause } = error;
   const code: unknown = Reflect.get(error, 'code');
-  const where = stack?.split('\n').filter((line) => line.trimStart().startsWith('at '));
+  // A message may have lines that look like the stack's: those are not its.
+  const told = new Set(message.split('\n').map((line) => line.trim()));
+  const where = stack
+    ?.split('\n')
+    .filter((line) => line.trimStart().startsWith('at ') && !told.has(line.trim()));
   const causes = error instanceof AggregateError ? error.errors : cause === undefined ? [] : [cause];
   return {
     type: name,

@@ -63,6 +63,15 @@ test('a row that Postgres refused is told by its message and code, without its v
   t.false(lines.join().includes(secret));
 });
 
+test('a value that looks like a line of the stack is not told as one', async (t) => {
+  const refusal = await refusalOf(`a\n    at ${secret}`);
+  const { log, lines } = openLog();
+  log.error({ error: refusal }, 'failed');
+  log.error({ error: new Error('not written', { cause: refusal }) }, 'failed');
+  t.is(lines.length, 2);
+  t.false(lines.join().includes(secret));
+});
+
 test('the cause of an error is told, and the cause of that', (t) => {
   const { log, last } = openLog();
   const refused = Object.assign(new TypeError('refused'), { code: 'ECONNREFUSED' });

@@ -3,6 +3,7 @@ import { type Job, Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Log } from '../log.ts';
 import type { Keys } from '../redis/keys.ts';
+import { type ClosableWorker, closable } from './close-worker.ts';
 import { type Frame, frameSchema } from './frame.ts';
 
 export interface Outbox {
@@ -37,7 +38,7 @@ export function openOutbox(options: {
   log: Log;
 }): Outbox {
   const queues = new Map<string, Queue>();
-  let worker: Worker | undefined;
+  let closing: ClosableWorker | undefined;
   const report = (error: Error) => options.log.debug({ source: 'outbox', error }, `Queue: ${error.message}`);
 
   function queueOf(nodeId: string): Queue {
@@ -63,7 +64,7 @@ export function openOutbox(options: {
       );
     },
     consume(deliver) {
-      worker = new Worker(
+      const worker = new Worker(
         `outbound.${options.nodeId}`,
         async (job: Job) => {
           await deliver(frameSchema.parse(job.data));
@@ -74,6 +75,7 @@ export function openOutbox(options: {
           concurrency: 1,
         },
       );
+      closing = closable(worker);
       worker.on('error', report);
       worker.on('failed', (_job, error) =>
         options.log.error({ source: 'outbox', error }, `A frame could not be handled: ${error.message}`),
@@ -91,7 +93,7 @@ export function openOutbox(options: {
     },
     depth: (nodeId) => queueOf(nodeId).getWaitingCount(),
     async close({ force }) {
-      await worker?.close(force);
+      await closing?.close({ force });
       if (force) return;
       for (const queue of queues.values()) await queue.close();
     },

@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { levelOfFailure, reasonOf } from '../availability.ts';
 import type { Log } from '../log.ts';
 import type { Keys } from '../redis/keys.ts';
+import { closable } from './close-worker.ts';
 
 export interface Sweeper {
   /** Enters the schedule, again where Redis has lost it. @throws when Redis is away */
@@ -31,6 +32,7 @@ export function openSweeper(options: {
     connection: options.patient('sweeper'),
     concurrency: 1,
   });
+  const closing = closable(worker);
   worker.on('error', report);
   let failures = 0;
   worker.on('completed', () => {
@@ -53,7 +55,7 @@ export function openSweeper(options: {
       );
     },
     async close({ force }) {
-      await worker.close(force);
+      await closing.close({ force });
       if (!force) await queue.close();
     },
   };
