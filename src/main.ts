@@ -16,7 +16,9 @@ try {
     console.error(`${signal}: stopping, at most ${settings.shutdown.deadlineMs} ms`);
     // Nothing may keep the process longer than its deadline, whatever a store does.
     setTimeout(() => process.exit(1), settings.shutdown.deadlineMs + 2_000).unref();
+    const startedAt = performance.now();
     await controller.stop();
+    console.error(`Stopped after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const)

@@ -1,4 +1,5 @@
 // Owns the settings: config/*.yaml and the environment, checked once, frozen.
+import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Load, Util } from 'config/lib/util.js';
@@ -101,9 +102,10 @@ export function loadSettings(options: { env?: NodeJS.ProcessEnv } = {}): Setting
   const env = options.env ?? process.env;
   const load = new EnvironmentLoad({
     configDir,
-    nodeEnv: [env.NODE_ENV ?? 'development'],
+    nodeEnv: [env.NODE_ENV || 'development'],
     skipConfigSources: true,
   });
+  requireFileFor(env.NODE_ENV);
   let raw: unknown;
   try {
     Util.loadFileConfigs(load);
@@ -117,6 +119,15 @@ export function loadSettings(options: { env?: NodeJS.ProcessEnv } = {}): Setting
   const variables = new Load({ configDir, skipConfigSources: true });
   variables.loadFile(resolve(configDir, variablesFile));
   throw new SettingsError(describe(parsed.error, raw, variables.config));
+}
+
+/** A slip in NODE_ENV would start a controller with the settings of a laptop. @throws SettingsError */
+function requireFileFor(environment: string | undefined): void {
+  if (environment === undefined || environment === '' || environment === 'development') return;
+  if (existsSync(resolve(configDir, `${environment}.yaml`))) return;
+  throw new SettingsError(
+    `NODE_ENV is ${JSON.stringify(environment)}, but config/ has no ${environment}.yaml`,
+  );
 }
 
 function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {

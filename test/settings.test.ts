@@ -28,7 +28,6 @@ test('NODE_ENV chooses the file beside default.yaml', (t) => {
   t.is(loadSettings({ env: { ...stores, NODE_ENV: 'test' } }).http.port, 0);
   t.is(loadSettings({ env: { ...stores, NODE_ENV: 'test' } }).logs.level, 'silent');
   t.is(loadSettings({ env: { ...stores, NODE_ENV: 'production' } }).http.host, '0.0.0.0');
-  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'no such' } }).http.host, '127.0.0.1');
 });
 
 test('the environment overrides the files, with whole numbers where numbers are due', (t) => {
@@ -121,4 +120,14 @@ test('TLS and the other name of Postgres are URLs of the right kind', (t) => {
   });
   t.is(settings.database.url, 'postgresql://h/d');
   t.is(settings.redis.url, 'rediss://h:6380/1');
+});
+
+test('an environment that config/ does not know is a fault, and none is the laptop’s', (t) => {
+  const urls = { DATABASE_URL: 'postgres://h/d', REDIS_URL: 'redis://h' };
+  t.throws(() => loadSettings({ env: { ...urls, NODE_ENV: 'prodution' } }), {
+    instanceOf: SettingsError,
+    message: 'NODE_ENV is "prodution", but config/ has no prodution.yaml',
+  });
+  for (const env of [{}, { NODE_ENV: '' }, { NODE_ENV: 'development' }])
+    t.is(loadSettings({ env: { ...urls, ...env } }).http.host, '127.0.0.1');
 });

@@ -70,9 +70,10 @@ export function createApp(dependencies: AppDependencies): Koa {
   ];
   const process: Route[] = processRoutes({
     ...dependencies,
-    describeApi: () => describeApi(api),
-    renderDocs: () => renderDocs([...api, { prefix: '', tag: 'process', routes: process }]),
+    describeApi: () => describeApi(all),
+    renderDocs: () => renderDocs(all),
   });
+  const all = [...api, { prefix: '', tag: 'process', routes: process }];
 
   const router = new Router();
   mount(router, '/api/v1/controller', 'data', controller, dependencies);

@@ -15,6 +15,17 @@ export const statusOf: Record<ErrorCode, number> = {
   delivery_timeout: 504,
 };
 
+/** The codes of failures that never reach a route, or that a route did not foresee. */
+export const httpErrorCodes = [
+  'method_not_allowed',
+  'request_timeout',
+  'payload_too_large',
+  'unsupported_media_type',
+  'expectation_failed',
+  'headers_too_large',
+  'internal_error',
+] as const;
+
 /** A failure of HTTP itself: the call never reached the fleet. */
 export class HttpError extends Error {
   override readonly name = 'HttpError';

@@ -1,6 +1,8 @@
 // Owns the description of the REST API, generated from the very schemas that validate.
 import { z } from 'zod';
-import type { Route } from './route.ts';
+import { errorCodes } from '../fleet/errors.ts';
+import { httpErrorCodes } from './errors.ts';
+import type { Responses, Route } from './route.ts';
 
 export interface MountedRoutes {
   prefix: string;
@@ -32,7 +34,7 @@ const errorSchema: JsonSchema = {
   properties: {
     success: { const: false },
     message: { type: 'string' },
-    code: { type: 'string' },
+    code: { enum: [...errorCodes, ...httpErrorCodes] },
     timestamp: { type: 'string', format: 'date-time' },
     errors: {
       type: 'array',
@@ -50,13 +52,36 @@ function describeRoute(route: Route, tag: string): Record<string, unknown> {
     ...(body === undefined
       ? {}
       : { requestBody: { required: true, content: { 'application/json': { schema: asJsonSchema(body) } } } }),
-    responses: {
-      '2XX': { description: 'Done', content: { 'application/json': { schema: { type: 'object' } } } },
-      default: {
-        description: 'An error',
-        content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
-      },
-    },
+    responses: Object.fromEntries(
+      Object.entries(responsesOf(route, tag)).flatMap(([status, description]) => {
+        if (description === undefined) return [];
+        const isError = Number(status) >= 400 && tag !== 'process';
+        return [[status, isError ? describeError(status, description) : { description }]];
+      }),
+    ),
+  };
+}
+
+/** What the route says of itself, and what every route of its kind answers. */
+function responsesOf({ schemas, responses }: Route, tag: string): Responses {
+  const succeeds = Object.keys(responses).some((status) => Number(status) < 300);
+  const { params, query, body } = schemas;
+  return {
+    ...(succeeds ? {} : { 200: 'Done' }),
+    ...((params ?? query ?? body) ? { 400: 'invalid_request: every fault of the call is named' } : {}),
+    ...(params === undefined ? {} : { 404: 'not_found' }),
+    ...(body === undefined ? {} : { 413: 'payload_too_large', 415: 'unsupported_media_type' }),
+    ...(tag === 'process' ? {} : { 503: 'unavailable: a store that the call needs is down' }),
+    ...responses,
+  };
+}
+
+function describeError(status: string, description: string): Record<string, unknown> {
+  const retryAfter = { description: 'Seconds until another try', schema: { type: 'integer' } };
+  return {
+    description,
+    ...(status === '503' ? { headers: { 'Retry-After': retryAfter } } : {}),
+    content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
   };
 }
 
@@ -77,6 +102,13 @@ function parametersOf(schema: z.ZodType | undefined, where: 'path' | 'query'): R
 }
 
 function asJsonSchema(schema: z.ZodType): JsonSchema {
-  const { $schema: _dialect, ...described } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  const { $schema: _dialect, ...described } = z.toJSONSchema(schema, {
+    io: 'input',
+    unrepresentable: 'any',
+    override({ zodSchema: { _zod: zod }, jsonSchema }) {
+      // Left out where a value is transformed; ours stand for themselves.
+      if (zod.def.type === 'default') jsonSchema.default = zod.def.defaultValue;
+    },
+  });
   return described;
 }

@@ -2,13 +2,14 @@
 import { z } from 'zod';
 import { identifier } from '../fleet/identifiers.ts';
 
-/** A whole number as it stands in a query. */
+/** A whole number as it stands in a query; described as the number that it is. */
 export const whole = (min: number, max: number) =>
   z
     .string()
     .regex(/^\d{1,15}$/, 'must be a whole number')
     .transform(Number)
-    .pipe(z.int().min(min).max(max));
+    .pipe(z.int().min(min).max(max))
+    .meta({ type: 'integer', minimum: min, maximum: max, pattern: undefined });
 
 const page = whole(1, 999_999_999_999_999);
 const pageSize = whole(1, 100);

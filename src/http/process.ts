@@ -28,6 +28,7 @@ export function processRoutes(controller: {
       method: 'get',
       path: '/health/ready',
       summary: 'This replica can take calls; 503 saying what keeps it from that',
+      responses: { 200: 'Ready', 503: 'Not ready: `faults` says why' },
       async answer() {
         const faults = await readiness.faults();
         const ready = faults.length === 0;

@@ -13,6 +13,8 @@ type Parsed<S> = S extends Schema ? z.output<S> : undefined;
 /** How the answer is wrapped: `data` apart, beside the envelope's fields, or not at all. */
 export type Envelope = 'data' | 'fields' | 'plain';
 
+export type Responses = Record<number, string | undefined>;
+
 export interface Reply {
   status?: number;
   message?: string;
@@ -34,6 +36,11 @@ export interface RouteDefinition<
   method: 'get' | 'post' | 'put' | 'delete';
   path: string;
   summary: string;
+  /**
+   * What is answered, by status code; 200 if there is no success among them. What every route of its kind answers need
+   * not be said, but that it is never answered must (undefined).
+   */
+  responses?: Responses;
   params?: P;
   query?: Q;
   body?: B;
@@ -45,6 +52,7 @@ export interface Route {
   readonly method: 'get' | 'post' | 'put' | 'delete';
   readonly path: string;
   readonly summary: string;
+  readonly responses: Responses;
   readonly schemas: { params?: Schema | undefined; query?: Schema | undefined; body?: Schema | undefined };
   /** @throws invalid_request with every fault of params, query and body */
   respond(raw: Call<unknown, unknown, unknown>): Promise<Reply>;
@@ -55,11 +63,12 @@ export function route<
   Q extends Schema | undefined = undefined,
   B extends Schema | undefined = undefined,
 >(definition: RouteDefinition<P, Q, B>): Route {
-  const { method, path, summary, params, query, body } = definition;
+  const { method, path, summary, responses = {}, params, query, body } = definition;
   return {
     method,
     path,
     summary,
+    responses,
     schemas: { params, query, body },
     respond(raw) {
       const faults: Fault[] = [];
@@ -82,11 +91,16 @@ function parse<S extends Schema | undefined>(
 ): Parsed<S>;
 function parse(schema: Schema | undefined, part: string, raw: unknown, faults: Fault[]): unknown {
   if (schema === undefined) return undefined;
-  const parsed = schema.safeParse(raw);
+  const parsed = schema.safeParse(raw, { error: asRequired });
   if (parsed.success) return parsed.data;
   for (const issue of parsed.error.issues)
     faults.push({ path: [part, ...issue.path.map(String)].join('.'), message: issue.message });
   return undefined;
+}
+
+/** In the words of a person, where the library would speak of `undefined`. */
+function asRequired(issue: { code?: string; input?: unknown }): string | undefined {
+  return issue.code === 'invalid_type' && issue.input === undefined ? 'is required' : undefined;
 }
 
 /** Mounts routes under a prefix. */

@@ -166,8 +166,10 @@ async function followFleet(options: FleetOptions, until: AbortSignal, output: Ou
   const timer = setInterval(draw, 200);
   await Promise.race([aborted(until), fleet.closed]);
   clearInterval(timer);
-  screen.print(describeSummary(fleet.stop()));
-  return until.aborted ? 'asked' : 'unasked';
+  const summary = fleet.stop();
+  screen.print(describeSummary(summary));
+  // A fleet of which nobody ever got in has not run.
+  return until.aborted && summary.everConnected > 0 ? 'asked' : 'unasked';
 }
 
 function row(name: string, detail: unknown) {

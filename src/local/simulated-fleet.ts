@@ -21,6 +21,8 @@ export interface FleetSummary {
   elapsedMs: number;
   /** Connected at this moment. */
   connected: number;
+  /** Of these orchestrators, those that were connected at least once. */
+  everConnected: number;
   beatsAcknowledged: number;
   /** Those among them that the controller ignored, because the orchestrator is independent. */
   beatsIgnored: number;
@@ -32,6 +34,8 @@ export interface FleetSummary {
   reconnects: number;
   /** The controller's codes and the client's (`unreachable`, `connection_lost`, ...), how often each. */
   errorsByCode: Record<string, number>;
+  /** What the newest of them said. */
+  lastError: string | undefined;
 }
 
 export interface SimulatedFleet {
@@ -50,6 +54,7 @@ export function startFleet(options: FleetOptions): SimulatedFleet {
   const orchestrators: Orchestrator[] = [];
   const closed = Promise.withResolvers<void>();
   let connecting = 0;
+  let everConnected = 0;
   let reconnects = 0;
   let ended = 0;
   let stopping = false;
@@ -72,6 +77,7 @@ export function startFleet(options: FleetOptions): SimulatedFleet {
       if (settled && event.type === 'connected') reconnects += 1;
       if (settled) return;
       settled = true;
+      if (event.type === 'connected') everConnected += 1;
       connecting -= 1;
       connectMore();
     }
@@ -80,7 +86,7 @@ export function startFleet(options: FleetOptions): SimulatedFleet {
   function summary() {
     const connected = orchestrators.filter(({ state }) => state === 'connected').length;
     const elapsedMs = performance.now() - startedAtMs;
-    return { count, elapsedMs, connected, reconnects, ...tally.read() };
+    return { count, elapsedMs, connected, everConnected, reconnects, ...tally.read() };
   }
 
   connectMore();
@@ -105,9 +111,11 @@ function createTally() {
   let beatsIgnored = 0;
   let framesReceived = 0;
   let repeatsDropped = 0;
+  let lastError: string | undefined;
 
-  function countError(code: string) {
+  function countError(code: string, message?: string) {
     errorsByCode[code] = (errorsByCode[code] ?? 0) + 1;
+    lastError = message ?? lastError;
   }
 
   function count(event: OrchestratorEvent) {
@@ -122,11 +130,11 @@ function createTally() {
         else framesReceived += 1;
         return;
       case 'complaint':
-        return countError(event.code);
+        return countError(event.code, event.message);
       case 'waiting':
-        return event.code === 'draining' ? undefined : countError(event.code);
+        return event.code === 'draining' ? undefined : countError(event.code, event.message);
       case 'stopped':
-        if (event.outcome.why === 'refused') countError(event.outcome.code);
+        if (event.outcome.why === 'refused') countError(event.outcome.code, event.outcome.message);
         if (event.outcome.why === 'superseded') countError('superseded');
         return;
       case 'malformed':
@@ -146,7 +154,8 @@ function createTally() {
   function read() {
     const latency = { p50Ms: percentileMs(50), p99Ms: percentileMs(99) };
     const frames = { framesReceived, repeatsDropped };
-    return { beatsAcknowledged, beatsIgnored, ...latency, ...frames, errorsByCode: { ...errorsByCode } };
+    const errors = { errorsByCode: { ...errorsByCode }, lastError };
+    return { beatsAcknowledged, beatsIgnored, ...latency, ...frames, ...errors };
   }
 
   return { count, read };
@@ -177,6 +186,7 @@ export function describeSummary(summary: FleetSummary): string {
     `  frames received     ${summary.framesReceived}, repeats dropped ${summary.repeatsDropped}`,
     `  reconnects          ${summary.reconnects}`,
     `  errors              ${describeErrors(summary)}`,
+    ...(summary.lastError === undefined ? [] : [`  last error          ${summary.lastError}`]),
   ].join('\n');
 }
 

@@ -1,6 +1,8 @@
 // The command `npm start`: the stores that are not given, the schema, and the controller, until a signal.
+import { rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
 import { loadSettings, SettingsError } from '../settings.ts';
 import { requireFreePort, takenPortLine } from './port.ts';
 import { startReplicas } from './replicas.ts';
@@ -17,6 +19,7 @@ interface Running {
   stop(): Promise<void>;
 }
 
+const readinessSchema = z.object({ faults: z.array(z.string()) });
 const projectFolder = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** npm passes a terminal's Ctrl-C on though the terminal has sent it to us as well: one key, two signals. */
 const samePressMs = 500;
@@ -33,8 +36,8 @@ const closers: Close[] = [];
 let exitCode = 0;
 try {
   const { url } = await start();
-  await warnUnlessReady(url);
-  console.log(`\nMoolai Controller ready at ${url}\n`);
+  const isReady = await askWhetherReady(url);
+  console.log(`\nMoolai Controller ${isReady ? 'ready' : 'listens, not ready yet,'} at ${url}\n`);
   printHints(url);
   await aborted();
 } catch (error) {
@@ -96,17 +99,27 @@ function given(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ''));
 }
 
-/** Opens whichever store the environment does not name, and says where it is. */
+/** Opens whichever store the environment does not name. */
 async function openMissingStores(): Promise<{ DATABASE_URL?: string; REDIS_URL?: string }> {
   const postgres = given().DATABASE_URL === undefined;
   const redis = given().REDIS_URL === undefined;
   if (!postgres && !redis) return {};
   const stores = await openLocal({ postgres, redis });
   closers.push(() => stores.close());
-  return {
+  const urls = {
     ...(stores.databaseUrl === undefined ? {} : { DATABASE_URL: stores.databaseUrl }),
     ...(stores.redisUrl === undefined ? {} : { REDIS_URL: stores.redisUrl }),
   };
+  await publishUrls(urls);
+  return urls;
+}
+
+/** For whoever wants to look into the stores, or to run something else on them while they are up. */
+async function publishUrls(urls: Record<string, string>): Promise<void> {
+  const file = join(localFolder(), 'stores.env');
+  const lines = Object.entries(urls).map(([name, url]) => `${name}=${url}\n`);
+  await writeFile(file, lines.join(''), { mode: 0o600 });
+  closers.push(() => rm(file, { force: true }));
 }
 
 async function openLocal(selection: { postgres: boolean; redis: boolean }): Promise<SomeStores> {
@@ -135,7 +148,7 @@ async function startControllers(count: number, env: NodeJS.ProcessEnv): Promise<
       return await startReplicas({ count, settings, env, onProgress: say, signal: stopping.signal });
     const { startController } = await import('../controller.ts');
     const controller = await startController(settings);
-    say(`✔ Controller ready (${secondsSince(startedAt)} s)`);
+    say(`✔ Controller started (${secondsSince(startedAt)} s)`);
     return controller;
   } catch (error) {
     const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
@@ -144,10 +157,12 @@ async function startControllers(count: number, env: NodeJS.ProcessEnv): Promise<
 }
 
 /** Listening is not being ready: what is missing is said before anybody tries. */
-async function warnUnlessReady(url: string): Promise<void> {
+async function askWhetherReady(url: string): Promise<boolean> {
   const answer = await fetch(`${url}/health/ready`);
-  if (answer.ok) return;
-  console.error(`  ✘ Not ready yet, and trying on: ${await answer.text()}`);
+  if (answer.ok) return true;
+  const { faults } = readinessSchema.parse(await answer.json());
+  console.error(`  ✘ Not ready yet, and trying on: ${faults.join(', ')}`);
+  return false;
 }
 
 function parseReplicas(text: string | undefined): number {
@@ -157,7 +172,9 @@ function parseReplicas(text: string | undefined): number {
   throw new StartFault(`REPLICAS must be a whole number from 1 to 64 (is ${JSON.stringify(text)})`);
 }
 
-function printHints(url: string): void {
+function printHints(listening: string): void {
+  // Every address is one to listen at, but none to call.
+  const url = listening.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
   const elsewhere = url === 'http://127.0.0.1:8765' ? '' : ` --url ${url}`;
   console.log(`Try next, in another terminal:
   curl ${url}/api/v1/controller/overview

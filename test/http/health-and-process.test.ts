@@ -160,11 +160,18 @@ const documented = {
   '/api/v1/internal/logs': ['get'],
   '/api/v1/internal/health': ['get'],
   '/api/v1/internal/nodes': ['get'],
+  '/health/live': ['get'],
+  '/health/ready': ['get'],
+  '/health': ['get'],
+  '/metrics': ['get'],
+  '/openapi.json': ['get'],
+  '/docs': ['get'],
 };
 
 interface Operation {
   summary: string;
-  parameters: { name: string; in: string; required: boolean; schema: { minimum?: number } }[];
+  parameters: { name: string; in: string; required: boolean; schema: Record<string, unknown> }[];
+  responses: Record<string, { headers?: Record<string, unknown> }>;
   requestBody?: { content: { 'application/json': { schema: { required: string[] } } } };
 }
 
@@ -198,6 +205,29 @@ test('the API describes itself: every call of the contract and no other', async 
     'page_size',
     'status',
   ]);
+  const size = list?.parameters.find((each) => each.name === 'page_size');
+  t.deepEqual(size?.schema, { type: 'integer', minimum: 1, maximum: 100, default: 20 });
+  t.false(size?.required);
+});
+
+test('the API says what each call answers, the closed list of error codes among it', async (t) => {
+  const { paths, components } = (await world.api.get('/openapi.json')).body;
+  const answersOf = (path: string, method: string) => Object.keys(paths[path][method].responses);
+  const orchestrator = '/api/v1/internal/orchestrators/{id}';
+  for (const [path, method, answers] of [
+    ['/api/v1/controller/organizations', 'get', ['200', '400', '503']],
+    ['/api/v1/controller/organizations', 'post', ['201', '400', '409', '413', '415', '503']],
+    ['/api/v1/controller/orchestrators/live/{id}', 'get', ['200', '400', '404', '503']],
+    [`${orchestrator}/send`, 'post', ['200', '202', '400', '409', '413', '415', '503', '504']],
+    [`${orchestrator}/messages`, 'post', ['201', '400', '404', '413', '415', '503']],
+    ['/health/ready', 'get', ['200', '503']],
+    ['/metrics', 'get', ['200']],
+  ] as const)
+    t.deepEqual(answersOf(path, method), [...answers], `${method} ${path}`);
+  t.truthy(paths['/api/v1/controller/organizations'].get.responses['503'].headers['Retry-After']);
+  const codes = components.schemas.Error.properties.code.enum;
+  for (const code of ['invalid_request', 'not_found', 'not_connected', 'unavailable', 'internal_error'])
+    t.true(codes.includes(code), code);
 });
 
 test('the API can be read as a page that needs nothing from anywhere else', async (t) => {

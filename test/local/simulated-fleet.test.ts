@@ -189,6 +189,14 @@ test('the command says that the controller is out of reach, tries again, and end
   t.regex(output.stdout, /unreachable +.*ECONNREFUSED.*; trying again in \d\.\d s\n/);
 });
 
+test('a fleet of which nobody got in says why, and ends badly', async (t) => {
+  const fleet = ['--count', '3', '--id', 'nowhere', '--seconds', '0.5', '--url', 'http://127.0.0.1:1'];
+  const { output, exitCode } = run(t, fleet);
+  t.is(await exitCode(), 1);
+  t.regex(output.stdout, /connected +0 of 3\n/);
+  t.regex(output.stdout, /errors +unreachable \d+\n {2}last error +.*ECONNREFUSED/);
+});
+
 test('the command explains itself, and what is wrong with its flags', async (t) => {
   const help = run(t, ['--help']);
   t.is(await help.exitCode(), 0);

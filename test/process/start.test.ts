@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, readlink, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readlink, rm, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,9 +35,13 @@ test.serial('a start says where it is ready and what to try, and the next one fi
   });
   t.is(created.status, 201);
   const pids = await storePids(kept);
+  const urls = await readFile(join(kept, 'local/stores.env'), 'utf8');
+  t.regex(urls, /^DATABASE_URL=postgres:\/\/\S+\nREDIS_URL=redis:\/\/\S+\n$/);
+  t.is((await stat(join(kept, 'local/stores.env'))).mode & 0o777, 0o600);
   first.child.kill('SIGTERM');
   t.deepEqual(await first.ended, [0, null], first.output());
   t.deepEqual(pids.filter(isAlive), []);
+  t.false(existsSync(join(kept, 'local/stores.env')));
 
   const second = start(t, kept);
   const found = await fetch(`${await second.ready()}/api/v1/controller/organizations/kept`);

@@ -81,6 +81,7 @@ export function orchestratorRoutes(fleet: {
       method: 'post',
       path: '/orchestrator-instances',
       summary: 'Create a placeholder for an orchestrator that will connect later',
+      responses: { 201: 'Created', 409: 'already_exists' },
       body: newInstance,
       async answer({ body }) {
         const instance = await instances.create({

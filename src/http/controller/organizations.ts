@@ -41,6 +41,7 @@ export function organizationRoutes({ organizations }: { organizations: Organizat
       method: 'post',
       path: '/organizations',
       summary: 'Create an organization',
+      responses: { 201: 'Created', 409: 'already_exists' },
       body: newOrganization,
       async answer({ body }) {
         const organization = await organizations.create({

@@ -10,8 +10,8 @@ import { type Route, route } from '../route.ts';
 
 const logLevels = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'] as const;
 const logsQuery = z.object({
-  q: z.string().max(1_000).optional(),
-  level: z.enum(logLevels).optional(),
+  q: z.string().max(1_000).optional().describe('Lines whose message contains this, in any case'),
+  level: z.enum(logLevels).optional().describe('Lines of exactly this level'),
   event: z.string().max(64).optional(),
   orchestrator_id: identifier.optional(),
   limit: limit(200),

@@ -28,6 +28,7 @@ export function messageRoutes({ messages }: { messages: Messages }): Route[] {
       method: 'post',
       path: '/orchestrators/:id/messages',
       summary: 'Create a recommendation or a monitoring message for an orchestrator',
+      responses: { 201: 'Created' },
       params: idParams,
       body: newMessage,
       async answer({ params, body }) {
@@ -81,7 +82,8 @@ export function messageRoutes({ messages }: { messages: Messages }): Route[] {
     route({
       method: 'put',
       path: '/messages/:id/status',
-      summary: 'Accept or dismiss a message',
+      summary: 'Accept or dismiss a message; the same decision again changes nothing',
+      responses: { 409: 'already_decided' },
       params: z.object({ id: messageId }),
       body: decision,
       async answer({ params, body }) {

@@ -91,6 +91,7 @@ export function internalOrchestratorRoutes(fleet: {
       method: 'post',
       path: '/orchestrators/heartbeat',
       summary: 'A heartbeat of an orchestrator that has no socket',
+      responses: { 404: 'not_found' },
       body: heartbeat,
       async answer({ body }) {
         const orchestratorId = body.orchestrator_id;
@@ -154,7 +155,7 @@ export function internalOrchestratorRoutes(fleet: {
     route({
       method: 'delete',
       path: '/orchestrators/:id/deregister',
-      summary: 'Remove an orchestrator from the fleet, with all that hangs on it',
+      summary: 'Remove an orchestrator and its messages, and its organization if that has no other',
       params: idParams,
       async answer({ params }) {
         const deleted = await registrations.deregister(params.id);
@@ -168,6 +169,13 @@ export function internalOrchestratorRoutes(fleet: {
       method: 'post',
       path: '/orchestrators/:id/send',
       summary: 'Send a message over the orchestrator’s socket, wherever that is',
+      responses: {
+        200: 'Emitted, or acknowledged if `ack` asks for it',
+        202: 'Queued: `wait` is false',
+        404: undefined,
+        409: 'not_connected',
+        504: 'delivery_timeout',
+      },
       params: idParams,
       body: send,
       async answer({ params, body }) {
