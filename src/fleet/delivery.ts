@@ -192,6 +192,8 @@ export function createDelivery(dependencies: {
         routedAt: 0,
         outcome: request.wait ? Promise.withResolvers<Outcome>() : undefined,
       };
+      // It may be refused before anybody waits for it: while the frame is still being routed.
+      send.outcome?.promise.catch(() => undefined);
       follow(send);
       try {
         return await within(timeoutMs, dispatch(send), () =>

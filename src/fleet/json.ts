@@ -10,15 +10,21 @@ interface FaultyPlace {
   message: string;
 }
 
-/** Where Postgres's jsonb, or a later reader, could not take this value, and why. */
-function* faultsIn(value: unknown, path: readonly string[] = []): Generator<FaultyPlace> {
+/** Notes where Postgres's jsonb, or a later reader, could not take this value, and why; `path` leads to it. */
+function noteFaults(value: unknown, path: string[], found: FaultyPlace[]): void {
+  const note = (message: string) => found.push({ path: path.map(shortened), message });
   const fault = faultIn(value);
-  if (fault !== undefined) yield { path: path.map(shortened), message: fault };
+  if (fault !== undefined) note(fault);
   else if (typeof value === 'object' && value !== null)
     for (const [key, inner] of Object.entries(value)) {
+      if (found.length >= mostFaults) return;
       const faultyKey = faultInText(key);
-      if (faultyKey === undefined) yield* faultsIn(inner, [...path, key]);
-      else yield { path: path.map(shortened), message: `a key in it ${faultyKey}` };
+      if (faultyKey !== undefined) note(`a key in it ${faultyKey}`);
+      else {
+        path.push(key);
+        noteFaults(inner, path, found);
+        path.pop();
+      }
     }
 }
 
@@ -60,7 +66,9 @@ export function storable<T extends z.ZodType>(schema: T): T {
       context.addIssue({ code: 'custom', message: `must not be nested more than ${deepest} deep` });
       return;
     }
-    for (const fault of faultsIn(value).take(mostFaults)) context.addIssue({ code: 'custom', ...fault });
+    const found: FaultyPlace[] = [];
+    noteFaults(value, [], found);
+    for (const fault of found) context.addIssue({ code: 'custom', ...fault });
   });
 }
 

@@ -18,6 +18,8 @@ export interface Readiness {
   stores(): Promise<Stores>;
   /** What keeps this replica from taking calls, in words; none when it is ready. A change is logged. */
   faults(): Promise<string[]>;
+  /** Both, for the asking of one. */
+  check(): Promise<{ stores: Stores; faults: string[] }>;
   /** From now on this replica is not ready. */
   drain(): void;
   readonly draining: boolean;
@@ -64,19 +66,22 @@ export function createReadiness(dependencies: {
     return { database: postgres, redis: cache, queue };
   }
 
+  async function check(): Promise<{ stores: Stores; faults: string[] }> {
+    const states = await stores();
+    const faults: string[] = [];
+    if (draining) faults.push('this replica is draining');
+    if (states.database === 'down') faults.push('Postgres does not answer');
+    if (states.redis === 'down') faults.push('Redis does not answer');
+    if (states.queue === 'down' && states.redis === 'up') faults.push('the queue does not answer');
+    if (!lease.held()) faults.push('the lease is not held');
+    tell(faults);
+    return { stores: states, faults };
+  }
+
   return {
     stores,
-    async faults() {
-      const states = await stores();
-      const faults: string[] = [];
-      if (draining) faults.push('this replica is draining');
-      if (states.database === 'down') faults.push('Postgres does not answer');
-      if (states.redis === 'down') faults.push('Redis does not answer');
-      if (states.queue === 'down' && states.redis === 'up') faults.push('the queue does not answer');
-      if (!lease.held()) faults.push('the lease is not held');
-      tell(faults);
-      return faults;
-    },
+    faults: async () => (await check()).faults,
+    check,
     drain() {
       draining = true;
     },

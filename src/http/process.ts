@@ -43,7 +43,7 @@ export function processRoutes(controller: {
       path: '/health',
       summary: 'Health for people',
       async answer() {
-        const [dependencies, faults] = await Promise.all([readiness.stores(), readiness.faults()]);
+        const { stores: dependencies, faults } = await readiness.check();
         return {
           body: {
             service: serviceName,

@@ -118,11 +118,8 @@ function createSessionList(): { told(session: string | undefined): Promise<void>
   return {
     async told(session) {
       if (session === undefined || workerOf.has(session)) return;
-      const waiting = new AbortController();
-      const timer = setTimeout(() => waiting.abort(), untoldMs);
       // Nobody may know it at all: then the worker that gets the request says so.
-      await once(news, session, { signal: waiting.signal }).catch(() => undefined);
-      clearTimeout(timer);
+      await once(news, session, { signal: AbortSignal.timeout(untoldMs) }).catch(() => undefined);
     },
   };
 }

@@ -1,6 +1,7 @@
 // Owns the conversation with one orchestrator, from connecting to disconnecting.
 import type { Socket } from 'socket.io';
 import type { z } from 'zod';
+import { reasonOf } from '../availability.ts';
 import type { Clock } from '../clock.ts';
 import type { Connections, Opened } from '../fleet/connections.ts';
 import { asFleetError } from '../fleet/errors.ts';
@@ -79,11 +80,10 @@ export function startConversation(socket: Socket, context: ConversationContext):
     const acknowledge = isFunction(last) ? last : undefined;
     const payload = acknowledge === undefined ? args[0] : args.slice(0, -1)[0];
     answer(event, payload, acknowledge).catch((error: unknown) => {
-      const level = asFleetError(error)?.code === 'unavailable' ? 'warn' : 'error';
-      log[level](
-        { source: 'socket', orchestrator_id: session?.connection.orchestratorId, error },
-        `Event ${nameOf(event)} failed`,
-      );
+      const about = { source: 'socket', orchestrator_id: session?.connection.orchestratorId };
+      if (asFleetError(error)?.code === 'unavailable')
+        log.warn({ ...about, reason: reasonOf(error) }, `Event ${nameOf(event)} failed`);
+      else log.error({ ...about, error }, `Event ${nameOf(event)} failed`);
       notices.fail({
         code: 'unavailable',
         message: `${nameOf(event)} could not be handled`,

@@ -267,6 +267,24 @@ test.serial('a stop that may take no longer answers the calls in hand that they 
   errorOf(t, await sending, 503, 'unavailable');
 });
 
+test.serial('a stop that may take no longer answers also a call that Redis has not taken yet', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const proxy = stack.adopt(await openProxy(), (it) => it.close());
+  const settings = { redis: { commandTimeoutMs: 1_500 }, shutdown: { deadlineMs: 300 } };
+  const world = stack.adopt(await openWorld({ reach: { redis: proxy.through }, settings }), (it) =>
+    it.close(),
+  );
+  const { api, controller, connect } = world.replica(0);
+  await connect('stalled-1');
+  proxy.stall();
+  const sending = api.post('/api/v1/internal/orchestrators/stalled-1/send', {
+    type: 'ask',
+    timeout_ms: 30_000,
+  });
+  await controller.stop();
+  errorOf(t, await sending, 503, 'unavailable');
+});
+
 test.serial('a call that is sent slowly does not hold the stop', async (t) => {
   await using stack = new AsyncDisposableStack();
   const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());

@@ -1,7 +1,7 @@
 // The command `npm test`: brings up the stores the tests share, runs ava, and takes the stores down again.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, chmod, constants, mkdtemp, rm } from 'node:fs/promises';
+import { access, chmod, constants, mkdtemp, rm, statfs } from 'node:fs/promises';
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,13 +9,11 @@ import { fileURLToPath } from 'node:url';
 import { openStores } from '../../src/local/stores.ts';
 import { createTemplate } from './template.ts';
 
-// In memory where there is such a place: every world has a database of its own, some three hundred files, made and
-// removed again. Each file's temporary folders are in there as well.
-const place = await access('/dev/shm', constants.W_OK).then(
-  () => '/dev/shm',
-  () => tmpdir(),
+// In memory where there is room: every world has a database of its own, some three hundred files, made and removed
+// again. Each file's temporary folders are in there as well.
+const folder = await mkdtemp(
+  join((await hasRoom('/dev/shm')) ? '/dev/shm' : tmpdir(), 'moolai-controller-test-'),
 );
-const folder = await mkdtemp(join(place, 'moolai-controller-test-'));
 await chmod(folder, 0o755);
 // Each test file loads the modules anew: compile them once, while the stores start, and where the next run finds them.
 const compiled = fileURLToPath(
@@ -54,3 +52,14 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 process.exit(exitCode);
+
+/** A container's memory file system may be a few MiB. */
+async function hasRoom(place: string): Promise<boolean> {
+  try {
+    await access(place, constants.W_OK);
+    const { bavail, bsize } = await statfs(place);
+    return bavail * bsize >= 4 * 2 ** 30;
+  } catch {
+    return false;
+  }
+}
