@@ -25,6 +25,7 @@ import { answerClientErrors } from './http/client-errors.ts';
 import { type Listen, listen } from './listen.ts';
 import { createLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import type { Frame } from './queue/frame.ts';
 import { openOutbox } from './queue/outbox.ts';
 import { openOutcomes } from './queue/outcomes.ts';
 import { openSweeper } from './queue/sweeper.ts';
@@ -96,7 +97,7 @@ export async function startController(
       await connections.restore(sockets.connections, {
         stillThere: (connection) => sockets.has(connection),
         superseded: (connection, owner) => sockets.supersede(connection, owner),
-        parked: (frames) => frames.forEach((frame) => void arrivals.receive(frame)),
+        parked: (frames) => void arrivals.receive(frames, undefined),
       });
     },
     log,
@@ -138,10 +139,17 @@ export async function startController(
     clock,
     log,
   });
-  const { watchEveryMs } = settings.delivery;
-  const delivery = createDelivery({ presence, outbox, clock, nodeId, watchEveryMs, metrics, log });
+  const delivery = createDelivery({
+    presence,
+    outbox,
+    clock,
+    nodeId,
+    ...settings.delivery,
+    metrics,
+    log,
+  });
   const arrivals = createArrivals({
-    emit: (frame, onAck) => sockets.emit(frame, onAck),
+    socketOf: (frame) => sockets.socketOf(frame),
     settled: (id) => sockets.settled(id),
     outcomes,
     delivery,
@@ -204,7 +212,7 @@ export async function startController(
     keys,
     context: { connections, heartbeats, provisioning, clock, nodeId, ...settings.socket, log },
     ...settings.socket,
-    onFrame: (frame, emit) => void arrivals.receive(frame, emit),
+    onFrames: (frames, emit) => void arrivals.receive(frames, emit),
     onIndependence: () => void independences.refreshFiles(),
     log,
   });
@@ -223,16 +231,22 @@ export async function startController(
   async function drain(): Promise<void> {
     readiness.drain();
     await lease.drain().catch((error: unknown) => log.debug({ error }, 'Redis was not told of the drain'));
-    await sockets.drain(settings.shutdown.reconnectsPerSecond);
+    const { reconnectsPerSecond: perSecond, reconnectGraceMs: graceMs, deadlineMs } = settings.shutdown;
+    // The other half is for what must be written and handed over.
+    await sockets.drain({ perSecond, graceMs, withinMs: deadlineMs / 2 });
   }
 
   closing.defer(async () => {
     // Last of all, when nothing can write any more: what the stores must still be told.
     await Promise.all([heartbeats.idle(), connections.idle(), presence.settled()]);
-    delivery.abandon(new Error('the replica stops'));
+    const promised = delivery.abandon(new Error('the replica stops'));
     lease.end();
     try {
-      await within(handOverMs, handOver(), () => new Error(`Redis did not take it within ${handOverMs} ms`));
+      await within(
+        handOverMs,
+        handOver(promised),
+        () => new Error(`Redis did not take it within ${handOverMs} ms`),
+      );
     } catch (error) {
       logRing.abandon();
       log.warn(
@@ -244,15 +258,17 @@ export async function startController(
   });
 
   /** Leaves nothing of this replica in Redis: its queue goes to the others, its presence and its lease end. */
-  async function handOver(): Promise<void> {
+  async function handOver(promised: readonly Frame[]): Promise<void> {
     const reachable = await redis.ping().then(
       () => true,
       () => false,
     );
     await Promise.all([outbox.close({ force: !reachable }), sweeper.close({ force: !reachable })]);
     if (!reachable) throw new Error('Redis is away');
-    await outbox.empty(nodeId, delivery.reroute);
+    // First the lease: from then on nobody routes here, and what this replica sent has no living sender.
     await lease.release();
+    await outbox.empty(nodeId, delivery.sendOn);
+    for (const frame of promised) await delivery.sendOn(frame);
     await presence.bury(nodeId);
     await logRing.settled();
   }

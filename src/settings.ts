@@ -63,7 +63,7 @@ const schema = z
       unhealthyAfterIntervals: integer(1),
       inactiveAfterIntervals: integer(1),
     }),
-    delivery: z.strictObject({ watchEveryMs: milliseconds }),
+    delivery: z.strictObject({ watchEveryMs: milliseconds, resendAfterMs: milliseconds }),
     logs: z.strictObject({
       level,
       ringLevel: level,
@@ -71,7 +71,11 @@ const schema = z
       ringBacklog: integer(1),
     }),
     independence: z.strictObject({ folder: z.string().min(1) }),
-    shutdown: z.strictObject({ deadlineMs: milliseconds, reconnectsPerSecond: integer(1) }),
+    shutdown: z.strictObject({
+      deadlineMs: milliseconds,
+      reconnectsPerSecond: integer(1),
+      reconnectGraceMs: milliseconds,
+    }),
   })
   .readonly();
 

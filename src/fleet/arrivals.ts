@@ -1,4 +1,4 @@
-// Owns what a replica does with a frame that was routed to it: emit it and say so, or send it on.
+// Owns what a replica does with a frame that was routed to it: emit it and say what is heard of it, or leave it.
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Frame } from '../queue/frame.ts';
@@ -7,28 +7,39 @@ import type { Lease } from '../redis/lease.ts';
 import type { Delivery } from './delivery.ts';
 import { isDeeperThan } from './json.ts';
 
+/** What is heard of an emitted frame. */
+export interface Heard {
+  /** The orchestrator's client has received it. Not told of a frame that asks for an acknowledgement. */
+  received(): void;
+  /** What the orchestrator's acknowledgement returned. */
+  acknowledged(value: unknown): void;
+}
+
 /**
- * Emits a frame on the local socket of its orchestrator.
- * @returns false if there is none of the frame's epoch or a newer one
+ * Emits a frame on one socket, once.
+ * @returns false, and emits nothing, if the frame that it must come behind was not emitted there
  */
-export type Emit = (frame: Frame, onAck: (value: unknown) => void) => boolean;
+export type Emit = (frame: Frame, heard: Heard) => boolean;
 
 export interface Arrivals {
   /**
-   * Drops a frame past its deadline.
-   * @param emit where the session is at hand already, and earlier than everybody else's frames
+   * Emits a frame, unless it is past its deadline or not for this replica.
    * @throws when the frame must be sent on and Redis is away
    */
-  handle(frame: Frame, emit?: Emit): Promise<void>;
-  /** The same for a frame that came by another way than the queue. Never throws: what goes wrong is logged. */
-  receive(frame: Frame, emit?: Emit): Promise<void>;
+  handle(frame: Frame): Promise<void>;
+  /**
+   * The same for frames that waited for an orchestrator whose session is at hand, one after the other and earlier than
+   * everybody else's. Never throws: what goes wrong is logged.
+   */
+  receive(frames: readonly Frame[], emit: Emit | undefined): Promise<void>;
 }
 
 /** JSON that is nested much deeper cannot be written by everyone who has to tell it. */
 const deepestAck = 1_000;
 
 export function createArrivals(dependencies: {
-  emit: Emit;
+  /** The socket of a frame's orchestrator, if it is connected here under the frame's epoch or a newer one. */
+  socketOf(frame: Frame): Emit | undefined;
   /** Resolves when no committed handshake of this id is on its way to becoming a session. */
   settled(orchestratorId: string): Promise<void>;
   outcomes: Outcomes;
@@ -51,31 +62,39 @@ export function createArrivals(dependencies: {
       );
   }
 
-  const handle: Arrivals['handle'] = async (frame, emit) => {
-    if (emit === undefined) await dependencies.settled(frame.orchestrator_id);
-    if (clock.now() >= frame.deadline) return;
-    const onAck = (ack: unknown) => {
-      if (!isDeeperThan(deepestAck, ack)) report(frame, { kind: 'acknowledged', ack });
-      else
-        log.warn(
-          { event: 'message_sent', orchestrator_id: frame.orchestrator_id },
-          `What ${frame.orchestrator_id} acknowledged ${frame.message_id} with is nested too deep to be told`,
-        );
+  function heardOf(frame: Frame): Heard {
+    return {
+      received: () => report(frame, { kind: 'received' }),
+      acknowledged(ack) {
+        if (!isDeeperThan(deepestAck, ack)) report(frame, { kind: 'acknowledged', ack });
+        else
+          log.warn(
+            { event: 'message_sent', orchestrator_id: frame.orchestrator_id },
+            `What ${frame.orchestrator_id} acknowledged ${frame.message_id} with is nested too deep to be told`,
+          );
+      },
     };
+  }
+
+  async function arrive(frame: Frame, emit: Emit | undefined): Promise<void> {
+    if (clock.now() >= frame.deadline) return;
     // Without the lease others may already own this replica's orchestrators: it must not speak for them.
-    const emitted = lease.held() && (emit ?? dependencies.emit)(frame, onAck);
-    if (emitted) report(frame, { kind: 'emitted' });
-    else await delivery.reroute(frame);
-  };
+    if (emit !== undefined && lease.held() && emit(frame, heardOf(frame))) return;
+    await delivery.sendOn(frame, { gone: emit === undefined });
+  }
 
   return {
-    handle,
-    async receive(frame, emit) {
-      try {
-        await handle(frame, emit);
-      } catch (error) {
-        log.warn({ source: 'delivery', error }, `Frame ${frame.message_id} could not be sent on`);
-      }
+    async handle(frame) {
+      await dependencies.settled(frame.orchestrator_id);
+      await arrive(frame, dependencies.socketOf(frame));
+    },
+    async receive(frames, emit) {
+      for (const frame of frames)
+        try {
+          await arrive(frame, emit ?? dependencies.socketOf(frame));
+        } catch (error) {
+          log.warn({ source: 'delivery', error }, `Frame ${frame.message_id} could not be sent on`);
+        }
     },
   };
 }

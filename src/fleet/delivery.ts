@@ -1,4 +1,4 @@
-// Owns `/send`: a message goes to the replica that owns the socket, is followed there, and never arrives late.
+// Owns `/send`: a message goes to the replica that owns the socket, is followed until it is received, and is never late.
 import { createBatcher } from '../batcher.ts';
 import type { Clock } from '../clock.ts';
 import { within } from '../deadline.ts';
@@ -9,13 +9,14 @@ import type { Outbox } from '../queue/outbox.ts';
 import type { Outcome } from '../queue/outcomes.ts';
 import type { Owner, Presence } from '../redis/presence.ts';
 import { asFleetError, deliveryTimeout, notConnected, unavailable } from './errors.ts';
+import { createFollowed, type Followed } from './followed.ts';
 import { newMessageId } from './identifiers.ts';
 
 export interface SendRequest {
   orchestratorId: string;
   type: string;
   data: unknown;
-  /** Whether to return only once the message is emitted. */
+  /** Whether to return only once the message is received. */
   wait: boolean;
   /** Whether to return only once the orchestrator has acknowledged. */
   ack: boolean;
@@ -24,70 +25,78 @@ export interface SendRequest {
 
 export type Sent =
   | { kind: 'queued'; messageId: string }
-  | { kind: 'emitted'; messageId: string; nodeId: string; ack?: unknown };
+  | { kind: 'received'; messageId: string; nodeId: string; ack?: unknown };
 
 export interface Delivery {
   /**
-   * Sends one message. Those to one orchestrator go out in the order of the calls.
+   * Sends one message. Those to one orchestrator arrive in the order of the calls.
    * @throws not_connected if nobody is connected under that id, delivery_timeout, unavailable
    */
   send(request: SendRequest): Promise<Sent>;
-  /** Sends a frame on whose owner has lost the socket: to the new owner, or parked until there is one. */
-  reroute(frame: Frame): Promise<void>;
+  /**
+   * Decides on a frame that the replica it was routed to cannot emit. Its sender sends it again; in the place of one that
+   * is gone it goes to the owner, or waits for one.
+   * @param how.gone that replica had the owner, and has it no more
+   * @throws when Redis is away
+   */
+  sendOn(frame: Frame, how?: { gone: boolean }): Promise<void>;
   /** Told what became of a frame that this replica sent. */
   settle(outcome: Outcome): void;
-  /** Follows no frame any more; who waits for one is told `unavailable`. */
-  abandon(reason: Error): void;
-}
-
-interface InFlight {
-  frame: Frame;
-  /** When it was last put into a queue, ms by the clock. */
-  routedAt: number;
-  outcome: PromiseWithResolvers<Outcome> | undefined;
+  /**
+   * Follows no frame any more; who waits for one is told `unavailable`.
+   * @returns the frames that were promised and are not known to be received, in their order
+   */
+  abandon(reason: Error): Frame[];
 }
 
 type Routed = { kind: 'queued' } | { kind: 'not_connected' } | { kind: 'failed'; error: unknown };
 
+/**
+ * The sender alone answers for the order: it sends what is not known to be received again, in order, to whichever replica
+ * owns the orchestrator by then. Each frame names the one it comes behind, and a connection on which that was not emitted
+ * takes none that comes behind it. So neither a lost queue nor a lost answer can make a gap.
+ */
 export function createDelivery(dependencies: {
   presence: Presence;
   outbox: Outbox;
   clock: Clock;
   nodeId: string;
   watchEveryMs: number;
+  /** How long a frame may go unanswered before it is sent again; from then on twice as long each time. */
+  resendAfterMs: number;
   metrics: Metrics;
   log: Log;
 }): Delivery {
-  const { presence, outbox, clock, nodeId, watchEveryMs, metrics, log } = dependencies;
-  const inFlight = new Map<string, InFlight>();
-  const byOrchestrator = new Map<string, Set<InFlight>>();
+  const { presence, outbox, clock, nodeId, watchEveryMs, resendAfterMs, metrics, log } = dependencies;
+  const followed = createFollowed();
+  /** Replicas whose queue may hold a frame that nobody took. */
+  const suspects = new Set<string>();
   let watching: NodeJS.Timeout | undefined;
 
   // One look-up of owners and one write a queue for all that is sent at once. One flush at a time, in the order of
   // the calls: that is what keeps the order of messages.
-  const routes = createBatcher<InFlight, Routed>({ flush: route, onFailure: () => 'refuse' });
+  const routes = createBatcher<Followed, Routed>({ flush: route, onFailure: () => 'refuse' });
 
-  async function route(sends: readonly InFlight[]): Promise<Routed[]> {
+  async function route(sends: readonly Followed[]): Promise<Routed[]> {
     const ids = [...new Set(sends.map((send) => send.frame.orchestrator_id))];
-    const owners = new Map<string, Owner | undefined>();
-    for (const [at, owner] of (await presence.owners(ids)).entries()) owners.set(ids[at] ?? '', owner);
-    const queues = new Map<string, InFlight[]>();
-    const placed = new Set<InFlight>();
+    const found = await presence.owners(ids);
+    const owners = new Map(ids.map((id, at) => [id, found[at]]));
+    const queues = new Map<string, Followed[]>();
+    const placed = new Set<Followed>();
     for (const send of sends) {
       const owner = owners.get(send.frame.orchestrator_id);
       if (owner === undefined) continue;
-      // What went to an older connection and is not settled goes again, and first.
-      for (const each of [...unsettledBefore(send, owner.epoch), send]) {
-        if (placed.has(each)) continue;
+      for (const each of followed.upTo(send)) {
+        if (placed.has(each) || (each !== send && each.routedAt === 0)) continue;
+        if (each.routedAt > 0 && !isDue(each, owner)) continue;
         placed.add(each);
-        each.frame.epoch = owner.epoch;
-        each.routedAt = clock.now();
+        place(each, owner);
         const queue = queues.get(owner.nodeId) ?? [];
         queues.set(owner.nodeId, queue);
         queue.push(each);
       }
     }
-    const failures = new Map<InFlight, unknown>();
+    const failures = new Map<Followed, unknown>();
     const writes = [...queues].map(async ([target, queue]) => {
       try {
         await outbox.enqueue(
@@ -95,70 +104,101 @@ export function createDelivery(dependencies: {
           queue.map((each) => each.frame),
         );
       } catch (error) {
-        for (const each of queue) failures.set(each, error);
+        for (const each of queue) {
+          failures.set(each, error);
+          // Whether it stands there is not known: it is due again.
+          each.resendAt = 0;
+        }
       }
     });
     await Promise.all(writes);
     return sends.map((send) => {
-      if (!placed.has(send)) return { kind: 'not_connected' };
-      return failures.has(send) ? { kind: 'failed', error: failures.get(send) } : { kind: 'queued' };
+      if (failures.has(send)) return { kind: 'failed', error: failures.get(send) };
+      return placed.has(send) || send.routedAt > 0 ? { kind: 'queued' } : { kind: 'not_connected' };
     });
   }
 
-  function unsettledBefore(send: InFlight, epoch: number): InFlight[] {
-    const all = byOrchestrator.get(send.frame.orchestrator_id) ?? new Set();
-    const older: InFlight[] = [];
-    for (const each of all) {
-      if (each === send) break;
-      if (each.routedAt > 0 && each.frame.epoch < epoch) older.push(each);
-    }
-    return older;
+  function isDue(send: Followed, owner: Owner): boolean {
+    return send.frame.epoch < owner.epoch || clock.now() >= send.resendAt;
   }
 
-  function follow(send: InFlight): void {
-    const { orchestrator_id: id, message_id } = send.frame;
-    inFlight.set(message_id, send);
-    const siblings = byOrchestrator.get(id) ?? new Set();
-    byOrchestrator.set(id, siblings.add(send));
-    watching ??= setInterval(watch, watchEveryMs);
+  function place(send: Followed, owner: Owner): void {
+    const now = clock.now();
+    send.pauseMs = send.routedAt === 0 || send.frame.epoch < owner.epoch ? resendAfterMs : send.pauseMs * 2;
+    send.routedAt = now;
+    send.resendAt = now + send.pauseMs;
+    send.target = owner.nodeId;
+    send.frame.epoch = owner.epoch;
+    send.frame.after = followed.before(send)?.frame.message_id ?? null;
   }
 
-  function forget(send: InFlight): void {
-    inFlight.delete(send.frame.message_id);
-    const siblings = byOrchestrator.get(send.frame.orchestrator_id);
-    siblings?.delete(send);
-    if (siblings?.size === 0) byOrchestrator.delete(send.frame.orchestrator_id);
-    if (inFlight.size === 0) {
-      clearInterval(watching);
-      watching = undefined;
-    }
+  function follow(send: Followed): void {
+    followed.add(send);
+    watching ??= setInterval(() => void watch(), watchEveryMs);
+  }
+
+  /** The queue of a replica that died may have been cleared before what was meant for it came to stand in it. */
+  function suspect(target: string): void {
+    suspects.add(target);
+    watching ??= setInterval(() => void watch(), watchEveryMs);
+  }
+
+  /** Time is up for it. What comes behind it must not wait for it any longer. */
+  function expire(send: Followed): void {
+    for (const each of followed.behind(send)) each.resendAt = 0;
+    followed.delete(send);
+    if (send.target !== undefined) suspect(send.target);
   }
 
   /** Looks after frames that nobody has answered for: their owner may be dead, and the orchestrator elsewhere. */
-  function watch(): void {
+  async function watch(): Promise<void> {
     const now = clock.now();
-    const waiting: InFlight[] = [];
-    for (const send of inFlight.values()) {
-      if (now >= send.frame.deadline) forget(send);
+    const waiting: Followed[] = [];
+    for (const send of followed.all()) {
+      if (now >= send.frame.deadline) expire(send);
       else if (send.routedAt > 0 && now - send.routedAt >= watchEveryMs) waiting.push(send);
     }
-    if (waiting.length > 0) void lookAgain(waiting);
-  }
-
-  async function lookAgain(waiting: readonly InFlight[]): Promise<void> {
     try {
-      const owners = await presence.owners(waiting.map((send) => send.frame.orchestrator_id));
-      for (const [at, send] of waiting.entries()) {
-        const owner = owners[at];
-        if (owner !== undefined && owner.epoch > send.frame.epoch && inFlight.has(send.frame.message_id))
-          routes.put(send.frame.message_id, send);
-      }
+      await Promise.all([lookAgain(waiting), clearDead()]);
     } catch (error) {
       log.debug({ source: 'delivery', error }, 'Owners could not be looked up; the next look comes soon');
     }
+    if (followed.size > 0 || suspects.size > 0) return;
+    clearInterval(watching);
+    watching = undefined;
   }
 
-  async function dispatch(send: InFlight): Promise<Sent> {
+  async function lookAgain(waiting: readonly Followed[]): Promise<void> {
+    const owners = await presence.owners(waiting.map((send) => send.frame.orchestrator_id));
+    for (const [at, send] of waiting.entries()) {
+      const owner = owners[at];
+      if (owner !== undefined && isDue(send, owner) && followed.has(send))
+        routes.put(send.frame.message_id, send);
+    }
+  }
+
+  async function clearDead(): Promise<void> {
+    if (suspects.size === 0) return;
+    const live = await presence.liveNodes();
+    for (const target of suspects) {
+      if (!live.includes(target)) await outbox.empty(target, sendOn);
+      suspects.delete(target);
+    }
+  }
+
+  const sendOn: Delivery['sendOn'] = async (frame, { gone } = { gone: false }) => {
+    const ttlMs = frame.deadline - clock.now();
+    if (ttlMs <= 0) return;
+    const { orchestrator_id: id, sender } = frame;
+    const alone = { ...frame, after: null };
+    const goneEpoch = gone ? frame.epoch : 0;
+    const owner = await presence.park(id, { json: JSON.stringify(alone), ttlMs, sender, goneEpoch });
+    if (owner === undefined || owner === 'sender') return;
+    await outbox.enqueue(owner.nodeId, [{ ...alone, epoch: owner.epoch }]);
+    suspect(owner.nodeId);
+  };
+
+  async function dispatch(send: Followed): Promise<Sent> {
     const { message_id: messageId, orchestrator_id: orchestratorId, ack } = send.frame;
     const routed = await routes.add(messageId, send);
     if (routed.kind === 'not_connected') throw notConnected(orchestratorId);
@@ -169,7 +209,7 @@ export function createDelivery(dependencies: {
     }
     const outcome = await send.outcome.promise;
     metrics.sends.inc({ outcome: outcome.kind });
-    const sent = { kind: 'emitted', messageId, nodeId: outcome.node_id } as const;
+    const sent = { kind: 'received', messageId, nodeId: outcome.node_id } as const;
     return ack ? { ...sent, ack: outcome.ack ?? null } : sent;
   }
 
@@ -177,7 +217,7 @@ export function createDelivery(dependencies: {
     async send(request) {
       const { orchestratorId, timeoutMs } = request;
       const now = clock.now();
-      const send: InFlight = {
+      const send: Followed = {
         frame: {
           message_id: newMessageId(orchestratorId),
           orchestrator_id: orchestratorId,
@@ -188,8 +228,12 @@ export function createDelivery(dependencies: {
           ack: request.ack,
           sender: nodeId,
           epoch: 0,
+          after: null,
         },
         routedAt: 0,
+        resendAt: 0,
+        pauseMs: resendAfterMs,
+        target: undefined,
         outcome: request.wait ? Promise.withResolvers<Outcome>() : undefined,
       };
       // It may be refused before anybody waits for it: while the frame is still being routed.
@@ -200,28 +244,19 @@ export function createDelivery(dependencies: {
           deliveryTimeout(orchestratorId, timeoutMs, request.ack ? 'acknowledged' : 'delivered'),
         );
       } catch (error) {
-        forget(send);
+        expire(send);
         metrics.sends.inc({ outcome: asFleetError(error)?.code ?? 'failed' });
         throw error;
       }
     },
 
-    async reroute(frame) {
-      const leftMs = frame.deadline - clock.now();
-      if (leftMs <= 0) return;
-      const owner = await presence.park(frame.orchestrator_id, JSON.stringify(frame), leftMs);
-      if (owner === undefined) return;
-      // An owner here that has just lost its socket has yet to say so in Redis: look again a little later.
-      const delayMs = owner.nodeId === nodeId ? watchEveryMs : 0;
-      await outbox.enqueue(owner.nodeId, [{ ...frame, epoch: owner.epoch }], delayMs);
-    },
+    sendOn,
 
     settle(outcome) {
-      const send = inFlight.get(outcome.message_id);
+      const send = followed.get(outcome.message_id);
       if (send === undefined) return;
-      const { ack, message_id, orchestrator_id, type } = send.frame;
-      if (ack && outcome.kind !== 'acknowledged') return;
-      forget(send);
+      followed.delete(send);
+      const { message_id, orchestrator_id, type } = send.frame;
       log.info(
         { event: 'message_sent', orchestrator_id, message_id },
         `Sent message to orchestrator ${orchestrator_id} (type: ${type})`,
@@ -231,7 +266,9 @@ export function createDelivery(dependencies: {
 
     abandon(reason) {
       clearInterval(watching);
-      for (const send of inFlight.values()) send.outcome?.reject(unavailable('The replica', reason));
+      const left = followed.all();
+      for (const send of left) send.outcome?.reject(unavailable('The replica', reason));
+      return left.filter((send) => send.outcome === undefined && send.routedAt > 0).map((send) => send.frame);
     },
   };
 }

@@ -44,7 +44,7 @@ export function createSweep(dependencies: {
     const roster = await lease.roster();
     if (roster.ageMs < graceMs) return;
     for (const dead of roster.dead) {
-      const frames = await outbox.empty(dead, delivery.reroute);
+      const frames = await outbox.empty(dead, delivery.sendOn);
       if (!(await presence.bury(dead))) continue;
       log.warn(
         { event: 'node_dead', dead_node_id: dead },

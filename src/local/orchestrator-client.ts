@@ -102,6 +102,8 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
   const answers = new Map<string, Promise<unknown>>();
   let state: Orchestrator['state'] = 'connecting';
   let socket: Socket | undefined;
+  /** The connection that the controller asked us to leave: it counts until the next one does. */
+  let leaving: Socket | undefined;
   let attempt = 0;
   let complaint: z.infer<typeof errorSchema> | undefined;
   // One beat is under way at a time. All that are asked for meanwhile share the next, so that memory stays bounded
@@ -129,7 +131,7 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
     // Whoever closed it, the controller included: socket.io-client would not come back after that by itself.
     fresh.on('disconnect', (reason) => {
       const { code = 'connection_lost', message = reason, retry_after_ms } = complaint ?? {};
-      state === 'waiting' ? discard() : retry(code, message, retry_after_ms);
+      retry(code, message, retry_after_ms);
     });
     fresh.onAny((event: string, ...received: unknown[]) => receive(event, received));
     expectAnswer('unreachable', 'no connection');
@@ -146,6 +148,7 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
       read(handshakeAckSchema, 'handshake_ack', body, (handshakeAck) => {
         if (state !== 'connecting') return;
         cancelDeadline();
+        release();
         state = 'connected';
         if (beatUnderWay) sendBeat();
         pulse(options.heartbeatIntervalMs ?? handshakeAck.heartbeat_interval_ms);
@@ -203,10 +206,8 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
         return;
       case 'superseded': // coming back would throw out the newer one, and it us, for ever
         return finish({ why: 'superseded' });
-      case 'reconnect': // the old socket stays until the controller closes it: frames in hand can be acknowledged
-        return read(reconnectSchema, event, payload, (asked) =>
-          connectLater('draining', 'the controller asked to reconnect', asked.after_ms),
-        );
+      case 'reconnect':
+        return read(reconnectSchema, event, payload, (asked) => move(asked.after_ms));
       case 'error':
         return read(errorSchema, event, payload, heed);
       case 'provision_config':
@@ -250,17 +251,42 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
     cancelDeadline = setTimer(() => retry(code, `${silence} within ${answerTimeoutMs} ms`), answerTimeoutMs);
   }
 
+  /** Connects anew while the old connection goes on: what is sent to us meanwhile arrives. */
+  function move(afterMs: number) {
+    for (const cancel of [cancelDeadline, cancelPulse, cancelRepeat]) cancel();
+    release();
+    const old = socket;
+    socket = undefined;
+    leaving = old;
+    old?.removeAllListeners().offAny();
+    old?.onAny((event: string, ...received: unknown[]) => {
+      // What it says of itself is of no interest any more.
+      if (!['superseded', 'reconnect', 'error', 'provision_config'].includes(event)) receive(event, received);
+    });
+    // The controller has spread those it asked: nothing is to be added.
+    connectIn(afterMs, 'draining', 'the controller asked to reconnect');
+  }
+
+  function release() {
+    leaving?.offAny().disconnect();
+    leaving = undefined;
+  }
+
   function retry(code: string, message: string, notBeforeMs = 0) {
     discard();
     connectLater(code, message, notBeforeMs);
   }
 
   function connectLater(code: string, message: string, notBeforeMs: number) {
-    const delayMs = notBeforeMs + random() * Math.min(backoff.capMs, backoff.baseMs * 2 ** attempt);
+    const jitterMs = random() * Math.min(backoff.capMs, backoff.baseMs * 2 ** attempt);
+    attempt += 1;
+    connectIn(notBeforeMs + jitterMs, code, message);
+  }
+
+  function connectIn(delayMs: number, code: string, message: string) {
     cancelDeadline();
     cancelConnect();
     cancelConnect = setTimer(connect, delayMs);
-    attempt += 1;
     state = 'waiting';
     tell({ type: 'waiting', delayMs, code, message });
   }
@@ -276,6 +302,7 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
     if (state === 'stopped') return;
     state = 'stopped';
     discard();
+    release();
     cancelConnect();
     for (const beat of [beatUnderWay, beatWanted]) beat?.reject(new Error(`${orchestratorId} has stopped`));
     closed.resolve(outcome);

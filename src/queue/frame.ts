@@ -15,6 +15,8 @@ export const frameSchema = z.object({
   sender: z.string(),
   /** The connection it was routed to. */
   epoch: z.int(),
+  /** The message of the same sender that must have been emitted on a connection before this one is; null: none. */
+  after: z.string().nullable(),
 });
 
 export type Frame = z.infer<typeof frameSchema>;

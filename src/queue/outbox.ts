@@ -9,10 +9,9 @@ import { type Frame, frameSchema } from './frame.ts';
 export interface Outbox {
   /**
    * Appends frames to a replica's queue, in their order, all or none.
-   * @param delayMs how long they stand aside before they are taken
    * @throws when Redis is away
    */
-  enqueue(nodeId: string, frames: readonly Frame[], delayMs?: number): Promise<void>;
+  enqueue(nodeId: string, frames: readonly Frame[]): Promise<void>;
   /** Starts to take frames from this replica's own queue, one after the other, in their order. */
   consume(deliver: (frame: Frame) => Promise<void>): void;
   /**
@@ -54,12 +53,12 @@ export function openOutbox(options: {
   }
 
   return {
-    async enqueue(nodeId, frames, delay = 0) {
+    async enqueue(nodeId, frames) {
       await queueOf(nodeId).addBulk(
         frames.map((frame) => ({
           name: jobName,
           data: frame,
-          opts: { removeOnComplete: kept, removeOnFail: kept, attempts: 1, delay },
+          opts: { removeOnComplete: kept, removeOnFail: kept, attempts: 1 },
         })),
       );
     },

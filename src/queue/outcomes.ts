@@ -7,8 +7,8 @@ import type { Keys } from '../redis/keys.ts';
 const outcomeSchema = z.object({
   message_id: z.string(),
   node_id: z.string(),
-  /** `emitted` on the owner's socket, or `acknowledged` by the orchestrator. */
-  kind: z.enum(['emitted', 'acknowledged']),
+  /** `received` by the orchestrator's client, or `acknowledged` by the orchestrator, if the frame asks for that. */
+  kind: z.enum(['received', 'acknowledged']),
   ack: z.unknown().optional(),
 });
 

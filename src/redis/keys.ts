@@ -13,7 +13,7 @@ export interface Keys {
   presence(nodeId: string): string;
   /** Sorted set: orchestrator_id → last heartbeat, ms. Goes with the owner's entry. */
   readonly lastSeen: string;
-  /** List: frames accepted for an orchestrator that is between two connections. Expires with the last deadline. */
+  /** List: frames for an orchestrator between two connections whose sender is gone. Expires with the last deadline. */
   parked(orchestratorId: string): string;
   /** String: heartbeats processed within one ten-second bucket of the cluster. Expires after two minutes. */
   beats(bucket: number): string;

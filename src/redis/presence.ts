@@ -43,11 +43,19 @@ export interface Presence {
   forget(orchestratorId: string, epoch: number): Promise<void>;
   /** The owners, in the order of the ids; undefined where nobody is connected through a live node. */
   owners(orchestratorIds: readonly string[]): Promise<(Owner | undefined)[]>;
-  /** Keeps a frame until `ttlMs` for an orchestrator that has no owner; returns the owner, unparked, if it has one. */
-  park(orchestratorId: string, frame: string, ttlMs: number): Promise<Owner | undefined>;
+  /**
+   * Keeps a frame for `ttlMs` for an orchestrator that has no owner, unless its sender lives.
+   * @param frame.goneEpoch an owner of this epoch or an older one is known to be gone
+   * @returns what keeps it from being parked: the owner, or the sender, which sends it again by itself
+   */
+  park(
+    orchestratorId: string,
+    frame: { json: string; ttlMs: number; sender: string; goneEpoch: number },
+  ): Promise<Owner | 'sender' | undefined>;
   /** Notes a heartbeat, in the next batch. Never fails: a note that Redis does not take is lost. */
   seen(orchestratorId: string, atMs: number): void;
   get(orchestratorId: string): Promise<Present | undefined>;
+  liveNodes(): Promise<string[]>;
   /** Everyone connected through a live node, by id. */
   list(): Promise<Present[]>;
   /** How many are connected through a live node. */
@@ -161,9 +169,11 @@ export function createPresence(options: {
       if (orchestratorIds.length === 0) return [];
       return ownersReply.parse(await ownersScript([keys.owners, keys.nodes], orchestratorIds)).map(asOwner);
     },
-    async park(orchestratorId, frame, ttlMs) {
+    async park(orchestratorId, { json, ttlMs, sender, goneEpoch }) {
       const keysOf = [keys.owners, keys.nodes, keys.parked(orchestratorId)];
-      return asOwner(z.string().parse(await parkScript(keysOf, [orchestratorId, frame, Math.ceil(ttlMs)])));
+      const args = [orchestratorId, json, Math.ceil(ttlMs), sender, goneEpoch];
+      const reply = z.string().parse(await parkScript(keysOf, args));
+      return reply === 'sender' ? reply : asOwner(reply);
     },
     seen(orchestratorId, atMs) {
       touches.put(orchestratorId, { id: orchestratorId, atMs, beats: 1 });
@@ -171,6 +181,7 @@ export function createPresence(options: {
     async get(orchestratorId) {
       return (await read([orchestratorId]))[0];
     },
+    liveNodes: options.liveNodes,
     list: () => read(undefined),
     async count() {
       const live = await options.liveNodes();

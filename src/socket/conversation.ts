@@ -23,6 +23,7 @@ import {
   nameOf,
   provisioningRequestSchema,
 } from './protocol.ts';
+import { createReceipts } from './receipts.ts';
 import type { Session, Sessions } from './sessions.ts';
 import { createTurnstile } from './turnstile.ts';
 
@@ -38,8 +39,8 @@ export interface ConversationContext {
   unacknowledgedBeats: number;
   /** Tells the other replicas that the connection of this epoch counts now. */
   announce(orchestratorId: string, owner: Owner): void;
-  /** Handles a frame that waited for the orchestrator of this new session. */
-  forward(frame: Frame, session: Session): void;
+  /** Handles frames that waited for the orchestrator of this new session, oldest first. */
+  forward(frames: readonly Frame[], session: Session): void;
   draining(): boolean;
   /** Keeps the stop of this replica waiting until this is written. */
   departing(written: Promise<void>): void;
@@ -52,8 +53,9 @@ export function startConversation(socket: Socket, context: ConversationContext):
   const { connections, provisioning, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
   let superseded = false;
+  let sentAway: NodeJS.Timeout | undefined;
   let isProvisioning = false;
-  const emit = createEmission(socket, clock);
+  const emit = createEmission(socket, createReceipts(socket), clock);
   const notices = createNotices(socket);
   const turnstile = createTurnstile();
   const beats = createBeats({
@@ -94,6 +96,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   });
   socket.on('disconnect', () => {
     clearTimeout(patience);
+    clearTimeout(sentAway);
     const written = leave().catch((error: unknown) => {
       const id = session?.connection.orchestratorId;
       log.error(
@@ -157,7 +160,11 @@ export function startConversation(socket: Socket, context: ConversationContext):
         message: `this connection is ${session.connection.orchestratorId}; ${id} needs one of its own`,
         retryable: false,
       });
-    if (context.draining()) return notices.sendAway(Math.round(Math.random() * 1_000));
+    if (context.draining()) {
+      notices.reconnect(spread());
+      // One that has a connection keeps it until it has another.
+      return session === undefined ? notices.hangUp() : undefined;
+    }
     clearTimeout(patience);
     const opened: Promise<void> = open(hello.data, acknowledge, () => sessions.expect(id, opened));
     // A stop waits for it: what it commits must be undone or told.
@@ -199,7 +206,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     // Gone before it was welcomed: it has taken the place of an older connection all the same.
     if (socket.disconnected) return void (await leave());
     welcome(opened, acknowledge);
-    for (const frame of opened.parked) context.forward(frame, session);
+    context.forward(opened.parked, session);
   }
 
   function welcome({ connection, introduced }: Opened & { kind: 'opened' }, acknowledge?: Acknowledge): void {
@@ -241,12 +248,20 @@ export function startConversation(socket: Socket, context: ConversationContext):
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {
-    return { connection, emit, supersede: leaveTo, end: notices.end, sendAway: notices.sendAway };
+    return { connection, emit, supersede: leaveTo, end: notices.end, sendAway };
+  }
+
+  function sendAway(afterMs: number, graceMs: number): void {
+    if (sentAway !== undefined) return;
+    notices.reconnect(afterMs);
+    sentAway = setTimeout(notices.hangUp, afterMs + graceMs);
   }
 
   function leaveTo(owner: Owner): void {
     superseded = true;
-    notices.superseded(owner);
+    // One that was asked to has only done so; told that it was thrown out, it might not come back at all.
+    if (sentAway === undefined) notices.superseded(owner);
+    else notices.hangUp();
   }
 
   async function leave(): Promise<void> {
@@ -275,6 +290,11 @@ export function startConversation(socket: Socket, context: ConversationContext):
     });
     return undefined;
   }
+}
+
+/** When an orchestrator is to come back, ms: so that those who are asked at once do not come at once. */
+export function spread(): number {
+  return Math.round(Math.random() * 1_000);
 }
 
 function isFunction(value: unknown): value is Acknowledge {

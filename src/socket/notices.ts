@@ -10,8 +10,10 @@ export interface Notices {
   end(error: SocketError): void;
   /** A newer connection counts; this one ends. */
   superseded(owner: Owner): void;
-  /** This replica takes nobody; the connection ends, and the orchestrator comes back after about that long. */
-  sendAway(afterMs: number): void;
+  /** This replica takes nobody; the orchestrator comes back after about that long, to whichever takes it. */
+  reconnect(afterMs: number): void;
+  /** Ends the connection without a word. */
+  hangUp(): void;
 }
 
 export function createNotices(socket: Socket): Notices {
@@ -32,10 +34,10 @@ export function createNotices(socket: Socket): Notices {
       socket.emit('superseded', notice);
       hangUp();
     },
-    sendAway(afterMs) {
+    reconnect(afterMs) {
       const notice: Reconnect = { after_ms: afterMs };
       socket.emit('reconnect', notice);
-      hangUp();
     },
+    hangUp,
   };
 }

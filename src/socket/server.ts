@@ -11,7 +11,7 @@ import type { Frame } from '../queue/frame.ts';
 import type { RedisConnections } from '../redis/connection.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Owner } from '../redis/presence.ts';
-import { type ConversationContext, startConversation } from './conversation.ts';
+import { type ConversationContext, spread, startConversation } from './conversation.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
 import { createSessions } from './sessions.ts';
@@ -28,13 +28,15 @@ interface ClusterEvents {
   registered(orchestratorId: string): void;
 }
 
+/** How often a drain asks those who are due. */
+const drainTickMs = 20;
 /** How long a call may still take to arrive when the replica closes. */
 const callGraceMs = 1_000;
 
 export interface Sockets {
   readonly io: Server;
-  /** Emits a frame if its orchestrator is connected here under its epoch or a newer one. */
-  emit(frame: Frame, onAck: (value: unknown) => void): boolean;
+  /** The socket of a frame's orchestrator, if it is connected here under the frame's epoch or a newer one. */
+  socketOf(frame: Frame): Emit | undefined;
   /** Resolves when no committed handshake of this id is on its way to becoming a session. */
   settled(orchestratorId: string): Promise<void>;
   /** Closes the connection on whichever replica has it. */
@@ -45,8 +47,11 @@ export interface Sockets {
   connections(): LiveConnection[];
   has(connection: LiveConnection): boolean;
   supersede(connection: LiveConnection, owner: Owner): void;
-  /** Sends every orchestrator away, `perSecond` at a time, and takes no new handshake. */
-  drain(perSecond: number): Promise<void>;
+  /**
+   * Takes no new handshake, asks every orchestrator to reconnect, `perSecond` at a time, and resolves when all of them
+   * have left, or were given `graceMs` for it. After `withinMs` the rest is asked at once, and it resolves.
+   */
+  drain(how: { perSecond: number; graceMs: number; withinMs: number }): Promise<void>;
   /** Connections whose handshake is committed. */
   readonly size: number;
   /** All connections. */
@@ -65,7 +70,7 @@ export function openSockets(options: {
   pingTimeoutMs: number;
   frameLimitBytes: number;
   /** Told of frames that waited for an orchestrator which has just connected here. */
-  onFrame(frame: Frame, emit?: Emit): void;
+  onFrames(frames: readonly Frame[], emit: Emit): void;
   onIndependence(): void;
   log: Log;
 }): Sockets {
@@ -73,6 +78,7 @@ export function openSockets(options: {
   const sessions = createSessions();
   const departures = new Set<Promise<void>>();
   let draining = false;
+  let closing = false;
 
   const others = options.http.listeners('request');
   const io = new Server<DefaultEventsMap, DefaultEventsMap, ClusterEvents>(options.http, {
@@ -96,12 +102,7 @@ export function openSockets(options: {
     ...options.context,
     sessions,
     announce: (orchestratorId, owner) => io.serverSideEmit('owner', orchestratorId, owner),
-    forward(frame, session) {
-      options.onFrame(frame, (each, onAck) => {
-        session.emit(each, onAck);
-        return true;
-      });
-    },
+    forward: (frames, session) => options.onFrames(frames, session.emit),
     draining: () => draining,
     departing(written) {
       departures.add(written);
@@ -127,7 +128,7 @@ export function openSockets(options: {
     if (session === undefined) return;
     try {
       const parked = await context.connections.refresh(session.connection);
-      for (const frame of parked) context.forward(frame, session);
+      context.forward(parked, session);
     } catch (error) {
       log.warn(
         { source: 'socket', orchestrator_id: orchestratorId, reason: reasonOf(error) },
@@ -143,11 +144,9 @@ export function openSockets(options: {
   return {
     io,
     settled: sessions.settled,
-    emit(frame, onAck) {
+    socketOf(frame) {
       const session = sessions.get(frame.orchestrator_id);
-      if (session === undefined || session.connection.epoch < frame.epoch) return false;
-      session.emit(frame, onAck);
-      return true;
+      return session === undefined || session.connection.epoch < frame.epoch ? undefined : session.emit;
     },
     closeEverywhere(orchestratorId, epoch, error) {
       void onClose(orchestratorId, epoch, error);
@@ -161,15 +160,21 @@ export function openSockets(options: {
     connections: () => sessions.all().map((session) => session.connection),
     has: (connection) => sessions.get(connection.orchestratorId)?.connection === connection,
     supersede: ({ orchestratorId }, owner) => void onOwner(orchestratorId, owner),
-    async drain(perSecond) {
+    async drain({ perSecond, graceMs, withinMs }) {
       draining = true;
-      const tickMs = 100;
-      const perTick = Math.max(1, Math.round((perSecond * tickMs) / 1_000));
-      let all = sessions.all();
-      while (all.length > 0) {
-        for (const session of all.slice(0, perTick)) session.sendAway(Math.round(Math.random() * 1_000));
-        all = all.slice(perTick);
-        if (all.length > 0) await new Promise((resolve) => setTimeout(resolve, tickMs));
+      const all = sessions.all();
+      let asked = 0;
+      const startedAt = performance.now();
+      // A handshake that was under way may have become a session meanwhile.
+      while (sessions.size > 0 && !closing) {
+        const elapsedMs = performance.now() - startedAt;
+        const late = elapsedMs >= withinMs;
+        const due = late ? all.length : Math.ceil(((elapsedMs + drainTickMs) / 1_000) * perSecond);
+        for (const session of all.slice(asked, due)) session.sendAway(spread(), graceMs);
+        asked = Math.max(asked, Math.min(due, all.length));
+        if (asked === all.length) for (const session of sessions.all()) session.sendAway(0, graceMs);
+        if (late) return;
+        await new Promise((resolve) => setTimeout(resolve, drainTickMs));
       }
     },
     get size() {
@@ -180,6 +185,7 @@ export function openSockets(options: {
     },
     async close() {
       draining = true;
+      closing = true;
       // Calls in hand are answered; one that is sent slowly must not hold the stop.
       const grace = setTimeout(() => options.calls.dropUnread(), callGraceMs);
       await io.close();

@@ -1,20 +1,22 @@
 // Owns which orchestrators are connected to this replica: one session an id, the newest epoch.
+import type { Emit } from '../fleet/arrivals.ts';
 import type { LiveConnection } from '../fleet/connections.ts';
-import type { Frame } from '../queue/frame.ts';
 import type { Owner } from '../redis/presence.ts';
 import type { SocketError } from './protocol.ts';
 
 /** A connection whose handshake is committed. */
 export interface Session {
   readonly connection: LiveConnection;
-  /** Emits a frame, once; `onAck` is told what the orchestrator's acknowledgement returned, if it comes in time. */
-  emit(frame: Frame, onAck: (value: unknown) => void): void;
+  readonly emit: Emit;
   /** Tells the orchestrator that a newer connection took over, and closes. */
   supersede(owner: Owner): void;
   /** Tells the orchestrator why, and closes. */
   end(error: SocketError): void;
-  /** Asks the orchestrator to come back after a while, to whichever replica, and closes. */
-  sendAway(afterMs: number): void;
+  /**
+   * Asks the orchestrator to come back after a while, to whichever replica. Its connection stays, so that there is one
+   * at every moment, until the new one has taken over; then, or after `graceMs` more, it closes.
+   */
+  sendAway(afterMs: number, graceMs: number): void;
 }
 
 export interface Sessions {

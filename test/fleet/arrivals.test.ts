@@ -1,6 +1,6 @@
 // A replica emits a frame only in its time, and only while it may speak for its sockets.
 import test from 'ava';
-import { createArrivals } from '../../src/fleet/arrivals.ts';
+import { createArrivals, type Emit } from '../../src/fleet/arrivals.ts';
 import { createLog } from '../../src/log.ts';
 import type { Frame } from '../../src/queue/frame.ts';
 import type { Outcome } from '../../src/queue/outcomes.ts';
@@ -36,17 +36,22 @@ async function takeLease(nodeId: string, leaseMs: number): Promise<Lease> {
 /** Arrivals on a socket that takes every frame; what becomes of each is noted. */
 function openArrivals(lease: Lease, settled: () => Promise<void> = async () => undefined) {
   const emitted: string[] = [];
-  const rerouted: string[] = [];
+  const sentOn: string[] = [];
   const told: Outcome[] = [];
   const unasked = () => {
     throw new Error('nobody asks this here');
   };
+  const emit: Emit = (frame, heard) => {
+    emitted.push(frame.message_id);
+    heard.received();
+    return true;
+  };
   const arrivals = createArrivals({
-    emit: (frame) => emitted.push(frame.message_id) > 0,
+    socketOf: () => emit,
     settled,
     outcomes: { report: async (_sender, outcome) => void told.push(outcome), close: unasked },
     delivery: {
-      reroute: async (frame) => void rerouted.push(frame.message_id),
+      sendOn: async (frame) => void sentOn.push(frame.message_id),
       send: unasked,
       settle: unasked,
       abandon: unasked,
@@ -56,7 +61,7 @@ function openArrivals(lease: Lease, settled: () => Promise<void> = async () => u
     nodeId: 'node-x',
     log,
   });
-  return { arrivals, emitted, rerouted, told };
+  return { arrivals, emit, emitted, sentOn, told };
 }
 
 const frameOf = (id: string, timeoutMs: number): Frame => ({
@@ -69,42 +74,43 @@ const frameOf = (id: string, timeoutMs: number): Frame => ({
   ack: false,
   sender: 'node-y',
   epoch: 1,
+  after: null,
 });
 
 test('a frame in its time is emitted while the lease is held, and its sender is told', async (t) => {
   const lease = await takeLease('node-held', 600_000);
   t.teardown(() => lease.end());
-  const { arrivals, emitted, rerouted, told } = openArrivals(lease);
+  const { arrivals, emitted, sentOn, told } = openArrivals(lease);
 
   await arrivals.handle(frameOf('held-1', 60_000));
 
-  t.deepEqual([emitted, rerouted], [['msg_held-1'], []]);
-  t.deepEqual(told, [{ kind: 'emitted', message_id: 'msg_held-1', node_id: 'node-x' }]);
+  t.deepEqual([emitted, sentOn], [['msg_held-1'], []]);
+  t.deepEqual(told, [{ kind: 'received', message_id: 'msg_held-1', node_id: 'node-x' }]);
 });
 
 test('a frame that arrives for a replica whose lease has lapsed is sent on, not emitted', async (t) => {
   const lease = await takeLease('node-lapsed', 50);
   t.teardown(() => lease.end());
   await until('the lease to lapse', () => !lease.held());
-  const { arrivals, emitted, rerouted, told } = openArrivals(lease);
+  const { arrivals, emit, emitted, sentOn, told } = openArrivals(lease);
 
   await arrivals.handle(frameOf('lapsed-1', 60_000));
   // One that waited for the very session that is at hand is no exception.
-  await arrivals.handle(frameOf('lapsed-2', 60_000), (frame) => emitted.push(frame.message_id) > 0);
+  await arrivals.receive([frameOf('lapsed-2', 60_000)], emit);
 
-  t.deepEqual([emitted, rerouted, told], [[], ['msg_lapsed-1', 'msg_lapsed-2'], []]);
+  t.deepEqual([emitted, sentOn, told], [[], ['msg_lapsed-1', 'msg_lapsed-2'], []]);
 });
 
 test('a frame whose time is up while a handshake settles is dropped: neither emitted nor sent on', async (t) => {
   const lease = await takeLease('node-settles', 600_000);
   t.teardown(() => lease.end());
   const handshake = Promise.withResolvers<void>();
-  const { arrivals, emitted, rerouted, told } = openArrivals(lease, () => handshake.promise);
+  const { arrivals, emitted, sentOn, told } = openArrivals(lease, () => handshake.promise);
 
   const handled = arrivals.handle(frameOf('late-1', 5_000));
   world.clock.advance(5_001);
   handshake.resolve();
   await handled;
 
-  t.deepEqual([emitted, rerouted, told], [[], [], []]);
+  t.deepEqual([emitted, sentOn, told], [[], [], []]);
 });

@@ -41,10 +41,10 @@ test.serial('sends are counted by their outcome', async (t) => {
   t.deepEqual(await sends(), {});
 
   for (let count = 0; count < 2; count += 1) t.is((await send('sends-1', {})).status, 200);
-  t.deepEqual(await sends(), { emitted: 2 });
+  t.deepEqual(await sends(), { received: 2 });
 
   t.is((await send('sends-1', { ack: true })).status, 200);
   t.is((await send('sends-1', { wait: false })).status, 202);
   t.is((await send('nobody', {})).status, 409);
-  t.deepEqual(await sends(), { emitted: 2, acknowledged: 1, queued: 1, not_connected: 1 });
+  t.deepEqual(await sends(), { received: 2, acknowledged: 1, queued: 1, not_connected: 1 });
 });

@@ -1,13 +1,20 @@
--- Keeps a frame for an orchestrator that is between two connections, unless it has one on a live node.
+-- Decides on a frame that the replica it was routed to cannot emit.
 -- KEYS  1 owners  2 nodes  3 parked frames of the orchestrator
--- ARGV  1 orchestrator_id  2 frame as JSON  3 ms until its deadline
--- Returns the owner, or "" when the frame was parked.
+-- ARGV  1 orchestrator_id  2 frame as JSON  3 ms until its deadline  4 node_id of its sender
+--       5 epoch up to which the owner is known to be gone, though its entry may still be there
+-- Returns "sender" if the frame's sender lives, which sends it again by itself; else the owner, if the orchestrator
+-- has one on a live node; else "", and the frame is parked until there is one.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function lives(node)
+  local ends = redis.call('ZSCORE', KEYS[2], node)
+  return ends and tonumber(ends) >= now
+end
+if lives(ARGV[4]) then return 'sender' end
 local owner = redis.call('HGET', KEYS[1], ARGV[1])
 if owner then
-  local ends = redis.call('ZSCORE', KEYS[2], string.match(owner, '^%d+ (.+)$'))
-  if ends and tonumber(ends) >= now then return owner end
+  local epoch, node = string.match(owner, '^(%d+) (.+)$')
+  if tonumber(epoch) > tonumber(ARGV[5]) and lives(node) then return owner end
 end
 redis.call('RPUSH', KEYS[3], ARGV[2])
 if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[3], ARGV[3]) end

@@ -1,0 +1,70 @@
+// Owns the frames that this replica sent and that nobody has answered for, in their order to each orchestrator.
+import type { Frame } from '../queue/frame.ts';
+import type { Outcome } from '../queue/outcomes.ts';
+
+export interface Followed {
+  readonly frame: Frame;
+  /** When it was last put into a queue, ms by the clock; 0: not yet. */
+  routedAt: number;
+  /** When it goes out again if nobody has answered by then, ms by the clock. */
+  resendAt: number;
+  /** From the last sending to the next. */
+  pauseMs: number;
+  /** The replica whose queue it was last put into. */
+  target: string | undefined;
+  /** Absent where nobody waits. */
+  readonly outcome: PromiseWithResolvers<Outcome> | undefined;
+}
+
+export interface FollowedFrames {
+  add(send: Followed): void;
+  delete(send: Followed): void;
+  has(send: Followed): boolean;
+  get(messageId: string): Followed | undefined;
+  all(): Followed[];
+  /** Those to the same orchestrator, oldest first, up to this one. */
+  upTo(send: Followed): Followed[];
+  /** The one before it to the same orchestrator, of those that were put into a queue. */
+  before(send: Followed): Followed | undefined;
+  /** Those to the same orchestrator that name it as the one they come behind. */
+  behind(send: Followed): Followed[];
+  readonly size: number;
+}
+
+export function createFollowed(): FollowedFrames {
+  const byMessage = new Map<string, Followed>();
+  const byOrchestrator = new Map<string, Set<Followed>>();
+  const siblings = (send: Followed) => byOrchestrator.get(send.frame.orchestrator_id) ?? new Set<Followed>();
+
+  function upTo(send: Followed): Followed[] {
+    const older: Followed[] = [];
+    for (const each of siblings(send)) {
+      older.push(each);
+      if (each === send) break;
+    }
+    return older;
+  }
+
+  return {
+    add(send) {
+      byMessage.set(send.frame.message_id, send);
+      byOrchestrator.set(send.frame.orchestrator_id, siblings(send).add(send));
+    },
+    delete(send) {
+      byMessage.delete(send.frame.message_id);
+      const left = siblings(send);
+      left.delete(send);
+      if (left.size === 0) byOrchestrator.delete(send.frame.orchestrator_id);
+    },
+    has: (send) => byMessage.has(send.frame.message_id),
+    get: (messageId) => byMessage.get(messageId),
+    all: () => [...byMessage.values()],
+    upTo,
+    before: (send) => upTo(send).findLast((each) => each !== send && each.routedAt > 0),
+    behind: (send) =>
+      [...siblings(send)].filter((each) => each.frame.after === send.frame.message_id && each !== send),
+    get size() {
+      return byMessage.size;
+    },
+  };
+}
