@@ -113,9 +113,11 @@ export function loadSettings(options: { env?: NodeJS.ProcessEnv } = {}): Setting
   let raw: unknown;
   try {
     Util.loadFileConfigs(load);
+    load.addConfig('NODE_CONFIG', objectIn(env.NODE_CONFIG));
     load.loadEnvironment(resolve(configDir, variablesFile), env);
     raw = load.config;
   } catch (error) {
+    if (error instanceof SettingsError) throw error;
     throw new SettingsError(error instanceof Error ? error.message : String(error));
   }
   const parsed = schema.safeParse(raw);
@@ -123,6 +125,16 @@ export function loadSettings(options: { env?: NodeJS.ProcessEnv } = {}): Setting
   const variables = new Load({ configDir, skipConfigSources: true });
   variables.loadFile(resolve(configDir, variablesFile));
   throw new SettingsError(describe(parsed.error, raw, variables.config));
+}
+
+/** Settings as one JSON object, by node-config's own convention. Not quoted in a fault: secrets may be in it. */
+function objectIn(json: string | undefined): object {
+  if (json === undefined || json === '') return {};
+  try {
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(json));
+  } catch {
+    throw new SettingsError('NODE_CONFIG must be a JSON object, such as {"presence":{"leaseMs":15000}}');
+  }
 }
 
 /** A slip in NODE_ENV would start a controller with the settings of a laptop. @throws SettingsError */

@@ -58,6 +58,37 @@ test('the environment overrides the files, with whole numbers where numbers are 
   });
 });
 
+test('NODE_CONFIG overrides the files, and the named variables override it', (t) => {
+  const settings = loadSettings({
+    env: {
+      ...stores,
+      NODE_CONFIG: '{"presence":{"leaseMs":2000,"renewEveryMs":500},"http":{"port":1}}',
+      PORT: '2',
+    },
+  });
+  t.like(settings, {
+    presence: { leaseMs: 2_000, renewEveryMs: 500 },
+    http: { host: '127.0.0.1', port: 2 },
+    sweep: { everyMs: 2_000 },
+  });
+  t.is(loadSettings({ env: { ...stores, NODE_CONFIG: '' } }).http.port, 8_765);
+});
+
+for (const value of ['{secret', '[]', '"http"', 'null'])
+  test(`NODE_CONFIG=${value} is a fault that does not quote it`, (t) => {
+    t.deepEqual(faultsOf(t, { ...stores, NODE_CONFIG: value }), [
+      'NODE_CONFIG must be a JSON object, such as {"presence":{"leaseMs":15000}}',
+    ]);
+  });
+
+test('a fault in NODE_CONFIG is one of the setting', (t) => {
+  const faults = faultsOf(t, { ...stores, NODE_CONFIG: '{"sweep":{"everyMs":0},"speed":{"of":1}}' });
+  t.deepEqual(faults.toSorted(), [
+    'speed: no such setting',
+    'sweep.everyMs: must be a whole number from 1 to 86400000 (is 0)',
+  ]);
+});
+
 test('only the environment that is given counts', (t) => {
   t.is(loadSettings({ env: stores }).redis.prefix, 'moolai');
 });

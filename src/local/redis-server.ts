@@ -18,15 +18,21 @@ const ending: readonly EndingStep[] = [
  * Starts Redis on the folder's data, installing it first where the machine has none. One that an earlier run left
  * behind in this folder is stopped first. Rejects with one line that says what to install, or with Redis's log.
  */
-export async function startRedis(options: StoreOptions & { signal?: AbortSignal }): Promise<RunningServer> {
+export async function startRedis(
+  options: StoreOptions & {
+    /** A new one at each start, where absent. */
+    readonly password?: string;
+    readonly signal?: AbortSignal;
+  },
+): Promise<RunningServer> {
   const { port, durable, onProgress, signal = new AbortController().signal } = options;
+  const { password = randomBytes(24).toString('base64url') } = options;
   const command = await findRedis({ onProgress, signal });
   await mkdir(options.folder, { recursive: true, mode: 0o700 });
   const folder = await realpath(options.folder);
   const configFile = join(folder, 'redis.conf');
   await endOrphan(folder, configFile, onProgress);
 
-  const password = randomBytes(24).toString('base64url');
   const url = `redis://:${password}@127.0.0.1:${port}`;
   // In a file rather than in arguments, which every user of the machine can read.
   await writeFile(configFile, configuration({ folder, port, durable, password, url }), { mode: 0o600 });
