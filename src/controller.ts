@@ -202,7 +202,7 @@ export async function startController(
     calls,
     redis,
     keys,
-    context: { connections, heartbeats, provisioning, clock, nodeId, ...settings.socket, log },
+    context: { connections, heartbeats, provisioning, clock, nodeId, metrics, ...settings.socket, log },
     ...settings.socket,
     onFrame: (frame, emit) => void arrivals.receive(frame, emit),
     onIndependence: () => void independences.refreshFiles(),
@@ -213,6 +213,11 @@ export async function startController(
     'moolai_sockets',
     'Sockets open on this replica, with a handshake or yet without',
     () => sockets.open,
+  );
+  metrics.gauge(
+    'moolai_unread_bytes',
+    'Bytes that wait until orchestrators read them',
+    () => sockets.unreadBytes,
   );
   metrics.gauge(
     'moolai_log_lines_dropped',

@@ -40,6 +40,7 @@ const schema = z
       pingTimeoutMs: milliseconds,
       frameLimitBytes: integer(1024),
       unacknowledgedBeats: integer(1),
+      sendBufferBytes: integer(2048),
     }),
     database: z.strictObject({
       url: storeUrl(/^postgres(ql)?:$/, 'DATABASE_URL', 'postgres://user:password@host:5432/moolai'),
@@ -72,6 +73,10 @@ const schema = z
     }),
     independence: z.strictObject({ folder: z.string().min(1) }),
     shutdown: z.strictObject({ deadlineMs: milliseconds, reconnectsPerSecond: integer(1) }),
+  })
+  .refine(({ http, socket }) => socket.sendBufferBytes >= 2 * http.bodyLimitBytes, {
+    path: ['socket', 'sendBufferBytes'],
+    message: 'must be at least twice http.bodyLimitBytes, so that one large message is no reason to hang up',
   })
   .readonly();
 

@@ -8,6 +8,7 @@ import { asFleetError } from '../fleet/errors.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
 import type { Provisioning } from '../fleet/provisioning.ts';
 import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Owner } from '../redis/presence.ts';
 import { createBeats } from './beats.ts';
@@ -23,6 +24,7 @@ import {
   nameOf,
   provisioningRequestSchema,
 } from './protocol.ts';
+import type { SendBuffers } from './send-buffer.ts';
 import type { Session, Sessions } from './sessions.ts';
 import { createTurnstile } from './turnstile.ts';
 
@@ -31,6 +33,8 @@ export interface ConversationContext {
   heartbeats: Heartbeats;
   provisioning: Provisioning;
   sessions: Sessions;
+  sendBuffers: SendBuffers;
+  metrics: Metrics;
   clock: Clock;
   nodeId: string;
   heartbeatIntervalMs: number;
@@ -91,6 +95,14 @@ export function startConversation(socket: Socket, context: ConversationContext):
         retry_after_ms: 1_000,
       });
     });
+  });
+  context.sendBuffers.watch(socket.conn, () => {
+    const id = session?.connection.orchestratorId;
+    context.metrics.slowReaders.inc();
+    log.warn(
+      { event: 'slow_reader', orchestrator_id: id },
+      `Orchestrator ${id ?? '(no handshake yet)'} stopped reading; disconnected`,
+    );
   });
   socket.on('disconnect', () => {
     clearTimeout(patience);
