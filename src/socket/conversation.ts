@@ -11,10 +11,12 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Owner } from '../redis/presence.ts';
+import type { Admission } from './admission.ts';
 import { createBeats } from './beats.ts';
 import { createEmission } from './emission.ts';
 import { createNotices } from './notices.ts';
 import {
+  busy,
   deregistered,
   describeFaults,
   type Handshake,
@@ -32,6 +34,7 @@ export interface ConversationContext {
   connections: Connections;
   heartbeats: Heartbeats;
   provisioning: Provisioning;
+  admission: Admission;
   sessions: Sessions;
   sendBuffers: SendBuffers;
   metrics: Metrics;
@@ -171,7 +174,13 @@ export function startConversation(socket: Socket, context: ConversationContext):
       });
     if (context.draining()) return notices.sendAway(Math.round(Math.random() * 1_000));
     clearTimeout(patience);
-    const opened: Promise<void> = open(hello.data, acknowledge, () => sessions.expect(id, opened));
+    // A refresh waits on behalf of a connection that counts already.
+    const place = session === undefined ? context.admission.enter() : undefined;
+    if (place?.admitted === false) return notices.end(busy(place.retryAfterMs));
+    const opened: Promise<void> = open(hello.data, acknowledge, () => {
+      place?.leave();
+      sessions.expect(id, opened);
+    }).finally(() => place?.leave());
     // A stop waits for it: what it commits must be undone or told.
     context.departing(opened.catch(() => undefined));
     await opened;
