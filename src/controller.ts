@@ -35,6 +35,7 @@ import { createLease } from './redis/lease.ts';
 import { createLogRing } from './redis/log-ring.ts';
 import { createPresence } from './redis/presence.ts';
 import type { Settings } from './settings.ts';
+import { createAdmission } from './socket/admission.ts';
 import { isForSockets } from './socket/path.ts';
 import { deregistered, silent } from './socket/protocol.ts';
 import { openSockets } from './socket/server.ts';
@@ -205,12 +206,23 @@ export async function startController(
   });
   http.on('request', app.callback());
   answerClientErrors(http, clock);
+  const admission = createAdmission({ ...settings.socket, now: () => performance.now(), metrics, log });
   const sockets = openSockets({
     http,
     calls,
     redis,
     keys,
-    context: { connections, heartbeats, provisioning, clock, nodeId, ...settings.socket, log },
+    context: {
+      connections,
+      heartbeats,
+      provisioning,
+      admission,
+      clock,
+      nodeId,
+      metrics,
+      ...settings.socket,
+      log,
+    },
     ...settings.socket,
     onFrames: (frames, emit) => void arrivals.receive(frames, emit),
     onIndependence: () => void independences.refreshFiles(),
@@ -221,6 +233,16 @@ export async function startController(
     'moolai_sockets',
     'Sockets open on this replica, with a handshake or yet without',
     () => sockets.open,
+  );
+  metrics.gauge(
+    'moolai_handshakes_waiting',
+    'Handshakes that wait for their commit',
+    () => admission.waiting,
+  );
+  metrics.gauge(
+    'moolai_unread_bytes',
+    'Bytes that wait until orchestrators read them',
+    () => sockets.unreadBytes,
   );
   metrics.gauge(
     'moolai_log_lines_dropped',

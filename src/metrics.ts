@@ -4,6 +4,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 export interface Metrics {
   heartbeats: Counter<'outcome'>;
   sends: Counter<'outcome'>;
+  busyHandshakes: Counter;
+  slowReaders: Counter;
   requests: Histogram<'method' | 'route' | 'status'>;
   /** Figures that are asked for when they are rendered. */
   gauge(name: string, help: string, read: () => number): void;
@@ -26,6 +28,16 @@ export function createMetrics(): Metrics {
       name: 'moolai_sends_total',
       help: 'Calls of /send by outcome',
       labelNames: ['outcome'],
+      registers,
+    }),
+    busyHandshakes: new Counter({
+      name: 'moolai_handshakes_refused_total',
+      help: 'Handshakes told to come again because too many were waiting',
+      registers,
+    }),
+    slowReaders: new Counter({
+      name: 'moolai_slow_readers_total',
+      help: 'Connections ended because too much waited on them unread',
       registers,
     }),
     requests: new Histogram({

@@ -40,6 +40,8 @@ const schema = z
       pingTimeoutMs: milliseconds,
       frameLimitBytes: integer(1024),
       unacknowledgedBeats: integer(1),
+      pendingHandshakes: integer(1),
+      sendBufferBytes: integer(2048),
     }),
     database: z.strictObject({
       url: storeUrl(/^postgres(ql)?:$/, 'DATABASE_URL', 'postgres://user:password@host:5432/moolai'),
@@ -76,6 +78,10 @@ const schema = z
       reconnectsPerSecond: integer(1),
       reconnectGraceMs: milliseconds,
     }),
+  })
+  .refine(({ http, socket }) => socket.sendBufferBytes >= 2 * http.bodyLimitBytes, {
+    path: ['socket', 'sendBufferBytes'],
+    message: 'must be at least twice http.bodyLimitBytes, so that one large message is no reason to hang up',
   })
   .readonly();
 

@@ -15,6 +15,7 @@ acknowledges it and reconnects when the connection is lost. Ctrl-C ends it with 
 
   --id ID              its orchestrator id; the prefix of their ids with --count (default then: sim)
   --count N            a simulated fleet of N orchestrators, ID-0001 and so on (default: 1)
+  --concurrency N      how many of a fleet may be on their way to their first connection (default: 50)
   --organization ID    the organization it belongs to (default: its own id)
   --name NAME          a name for people
   --location PLACE     where it runs
@@ -36,6 +37,7 @@ const flagsSchema = z
   .object({
     id: identifier.optional(),
     count: number.int().min(1).max(100_000).default(1),
+    concurrency: number.int().min(1).max(100_000).optional(),
     organization: identifier.optional(),
     name: z.string().min(1).optional(),
     location: z.string().min(1).optional(),
@@ -63,7 +65,7 @@ await main();
 async function main() {
   const flags = readFlags();
   if (flags === undefined) return;
-  const { id, count, seconds } = flags;
+  const { id, count, concurrency, seconds } = flags;
   const common: Common = {
     url: flags.url,
     organizationId: flags.organization,
@@ -76,7 +78,7 @@ async function main() {
   const ended =
     id !== undefined && count === 1
       ? await followOne({ ...common, orchestratorId: id }, until, process.stdout)
-      : await followFleet({ ...common, count, idPrefix: id ?? 'sim' }, until, process.stdout);
+      : await followFleet({ ...common, count, concurrency, idPrefix: id ?? 'sim' }, until, process.stdout);
   process.exitCode = ended === 'asked' ? 0 : 1;
   // The goodbye is under way; a controller that never answers it must not keep us.
   setTimeout(() => process.exit(), 1_000).unref();
@@ -89,7 +91,8 @@ function readFlags() {
     const { values } = parseArgs({
       options: {
         ...{ id: text, count: text, organization: text, name: text, location: text, url: text },
-        ...{ seconds: text, interval: text, transports: text, help: { type: 'boolean', short: 'h' } },
+        ...{ concurrency: text, seconds: text, interval: text, transports: text },
+        help: { type: 'boolean', short: 'h' },
       },
     });
     if (values.help) process.stdout.write(usage);

@@ -8,12 +8,15 @@ import { asFleetError } from '../fleet/errors.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
 import type { Provisioning } from '../fleet/provisioning.ts';
 import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Owner } from '../redis/presence.ts';
+import type { Admission } from './admission.ts';
 import { createBeats } from './beats.ts';
 import { createEmission } from './emission.ts';
 import { createNotices } from './notices.ts';
 import {
+  busy,
   deregistered,
   describeFaults,
   type Handshake,
@@ -24,6 +27,7 @@ import {
   provisioningRequestSchema,
 } from './protocol.ts';
 import { createReceipts } from './receipts.ts';
+import type { SendBuffers } from './send-buffer.ts';
 import type { Session, Sessions } from './sessions.ts';
 import { createTurnstile } from './turnstile.ts';
 
@@ -31,7 +35,10 @@ export interface ConversationContext {
   connections: Connections;
   heartbeats: Heartbeats;
   provisioning: Provisioning;
+  admission: Admission;
   sessions: Sessions;
+  sendBuffers: SendBuffers;
+  metrics: Metrics;
   clock: Clock;
   nodeId: string;
   heartbeatIntervalMs: number;
@@ -93,6 +100,14 @@ export function startConversation(socket: Socket, context: ConversationContext):
         retry_after_ms: 1_000,
       });
     });
+  });
+  context.sendBuffers.watch(socket.conn, () => {
+    const id = session?.connection.orchestratorId;
+    context.metrics.slowReaders.inc();
+    log.warn(
+      { event: 'slow_reader', orchestrator_id: id },
+      `Orchestrator ${id ?? '(no handshake yet)'} stopped reading; disconnected`,
+    );
   });
   socket.on('disconnect', () => {
     clearTimeout(patience);
@@ -166,7 +181,13 @@ export function startConversation(socket: Socket, context: ConversationContext):
       return session === undefined ? notices.hangUp() : undefined;
     }
     clearTimeout(patience);
-    const opened: Promise<void> = open(hello.data, acknowledge, () => sessions.expect(id, opened));
+    // A refresh waits on behalf of a connection that counts already.
+    const place = session === undefined ? context.admission.enter() : undefined;
+    if (place?.admitted === false) return notices.end(busy(place.retryAfterMs));
+    const opened: Promise<void> = open(hello.data, acknowledge, () => {
+      place?.leave();
+      sessions.expect(id, opened);
+    }).finally(() => place?.leave());
     // A stop waits for it: what it commits must be undone or told.
     context.departing(opened.catch(() => undefined));
     await opened;

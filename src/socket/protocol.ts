@@ -68,6 +68,7 @@ export const socketErrorCodes = [
   'invalid_payload',
   'identity_mismatch',
   'unknown_event',
+  'busy',
   'too_many_events',
   'too_many_heartbeats',
   'deregistered',
@@ -92,6 +93,12 @@ export function deregistered(orchestratorId: string): SocketError {
 /** A connection is closed because nothing was heard on it for too long. */
 export function silent(orchestratorId: string): SocketError {
   return { code: 'silent', message: `no heartbeat of ${orchestratorId} for too long`, retryable: true };
+}
+
+/** A connection is closed because too many handshakes wait for their commit already. */
+export function busy(retryAfterMs: number): SocketError {
+  const message = 'too many handshakes wait to be written';
+  return { code: 'busy', message, retryable: true, retry_after_ms: retryAfterMs };
 }
 
 export interface Superseded {

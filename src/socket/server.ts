@@ -14,6 +14,7 @@ import type { Owner } from '../redis/presence.ts';
 import { type ConversationContext, spread, startConversation } from './conversation.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
+import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
 
 /** What one replica tells all others, through the adapter. */
@@ -56,6 +57,8 @@ export interface Sockets {
   readonly size: number;
   /** All connections. */
   readonly open: number;
+  /** Bytes that wait to be read on all of them. */
+  readonly unreadBytes: number;
   /** Closes every connection; resolves when all their ends are written. */
   close(): Promise<void>;
 }
@@ -65,10 +68,14 @@ export function openSockets(options: {
   calls: Calls;
   redis: RedisConnections;
   keys: Keys;
-  context: Omit<ConversationContext, 'sessions' | 'announce' | 'forward' | 'draining' | 'departing'>;
+  context: Omit<
+    ConversationContext,
+    'sessions' | 'sendBuffers' | 'announce' | 'forward' | 'draining' | 'departing'
+  >;
   pingIntervalMs: number;
   pingTimeoutMs: number;
   frameLimitBytes: number;
+  sendBufferBytes: number;
   /** Told of frames that waited for an orchestrator which has just connected here. */
   onFrames(frames: readonly Frame[], emit: Emit): void;
   onIndependence(): void;
@@ -94,6 +101,7 @@ export function openSockets(options: {
     }),
   });
   routeExactly(options.http, io, others);
+  const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
   io.engine.on('connection_error', (error: { code: number; message: string }) =>
     log.debug({ source: 'socket' }, `A connection was refused: ${error.message} (${error.code})`),
   );
@@ -101,6 +109,7 @@ export function openSockets(options: {
   const context: ConversationContext = {
     ...options.context,
     sessions,
+    sendBuffers,
     announce: (orchestratorId, owner) => io.serverSideEmit('owner', orchestratorId, owner),
     forward: (frames, session) => options.onFrames(frames, session.emit),
     draining: () => draining,
@@ -182,6 +191,9 @@ export function openSockets(options: {
     },
     get open() {
       return io.engine.clientsCount;
+    },
+    get unreadBytes() {
+      return sendBuffers.bytes;
     },
     async close() {
       draining = true;

@@ -182,6 +182,20 @@ test('the command with a count runs a fleet and sums it up', async (t) => {
   t.regex(output.stdout, /errors +none\n$/);
 });
 
+test('the command has so many of a fleet connect at once as it is told', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const own = stack.adopt(await openWorld(), (it) => it.close());
+  const held = stack.use(await own.hold('LOCK TABLE orchestrator_instances'));
+  const metric = async (line: string) => (await own.api.get('/metrics')).body.includes(`\n${line}\n`);
+  const fleet = ['--count', '9', '--concurrency', '7', '--url', own.replica(0).controller.url];
+  const { interrupt, exitCode } = run(t, fleet);
+  await until('seven to wait for their handshakes', () => metric('moolai_handshakes_waiting 7'));
+  await held.release();
+  await until('all to be connected', () => metric('moolai_connections 9'));
+  interrupt();
+  t.is(await exitCode(), 0);
+});
+
 test('the command says that the controller is out of reach, tries again, and ends after so many seconds', async (t) => {
   // Nobody may listen there but root, and nobody does.
   const { output, exitCode } = run(t, ['--id', 'lost', '--seconds', '0.5', '--url', 'http://127.0.0.1:1']);
@@ -204,7 +218,7 @@ test('the command explains itself, and what is wrong with its flags', async (t) 
   const unknown = run(t, ['--idd', 'x']);
   t.is(await unknown.exitCode(), 2);
   t.regex(unknown.output.stderr, /^Unknown option '--idd'.*\n\nUsage: /s);
-  const bad = run(t, ['--id', '../x', '--count', 'many', '--url', 'nowhere']);
+  const bad = run(t, ['--id', '../x', '--count', 'many', '--concurrency', '0', '--url', 'nowhere']);
   t.is(await bad.exitCode(), 2);
-  t.regex(bad.output.stderr, /^--id: .*\n--count: must be a number\n--url: .*\n\nUsage: /);
+  t.regex(bad.output.stderr, /^--id: .*\n--count: must be a number\n--concurrency: .*\n--url: .*\n\nUsage: /);
 });

@@ -1,0 +1,78 @@
+// Owns how many handshakes of one replica may wait for their commit, and when those beyond that should come again.
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+
+export type Admitted =
+  | { admitted: true /** The handshake is committed, or given up; may be said twice. */; leave(): void }
+  | { admitted: false; retryAfterMs: number };
+
+export interface Admission {
+  /** A handshake wants in. */
+  enter(): Admitted;
+  /** Handshakes that wait for their commit. */
+  readonly waiting: number;
+}
+
+const leastRetryMs = 500;
+/** While nothing is committed the measured rate says nothing: a full queue is taken to be served in this time. */
+const longestQueueMs = 10_000;
+/** Nobody is sent away for longer, give or take half of it. */
+const horizonMs = 30_000;
+/** How much one more measurement counts. */
+const weight = 0.05;
+
+/**
+ * Those refused are booked behind the queue and behind each other, each for as long as one handshake takes at the rate
+ * of the last ones, so that they come back as fast as they can be served and not all at once.
+ * @param options.now milliseconds on a clock that nobody sets
+ */
+export function createAdmission(options: {
+  pendingHandshakes: number;
+  now(): number;
+  random?: () => number;
+  metrics: Metrics;
+  log: Log;
+}): Admission {
+  const { pendingHandshakes: limit, now, random = Math.random, log } = options;
+  let waiting = 0;
+  let msEach = 1_000 / limit;
+  let bookedUntilMs = 0;
+
+  function leave(enteredAtMs: number, place: number): void {
+    waiting -= 1;
+    // The queue is served in order: in the time that this one waited, so many were.
+    msEach += weight * ((now() - enteredAtMs) / place - msEach);
+    msEach = Math.min(msEach, longestQueueMs / limit);
+  }
+
+  function refuse(): number {
+    // Once for all who are refused before the last of them may come again.
+    if (now() >= bookedUntilMs)
+      log.warn({ event: 'busy' }, `${waiting} handshakes wait to be written; more are told to come again`);
+    options.metrics.busyHandshakes.inc();
+    const behindQueueMs = Math.max(bookedUntilMs, now() + waiting * msEach);
+    bookedUntilMs = Math.min(behindQueueMs + msEach, now() + horizonMs);
+    const jitter = 0.5 + random();
+    return Math.round(leastRetryMs + jitter * (bookedUntilMs - now()));
+  }
+
+  return {
+    enter() {
+      if (waiting >= limit) return { admitted: false, retryAfterMs: refuse() };
+      waiting += 1;
+      const enteredAtMs = now();
+      const place = waiting;
+      let there = true;
+      return {
+        admitted: true,
+        leave() {
+          if (there) leave(enteredAtMs, place);
+          there = false;
+        },
+      };
+    },
+    get waiting() {
+      return waiting;
+    },
+  };
+}
