@@ -173,7 +173,7 @@ test('a message in the queue of A follows its orchestrator to B', async (t) => {
   const first = await c.connect('follows-1');
   await queue.pause();
   const sending = b.api.post(pathOf('follows-1'), { type: 'kept', timeout_ms: 30_000 });
-  await until('the message to be queued', async () => (await queue.getWaitingCount()) === 1);
+  await until('the message to be queued', async () => (await queue.getWaitingCount()) > 0);
   const second = await b.connect('follows-1');
 
   const sent = await sending;

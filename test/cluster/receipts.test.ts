@@ -78,7 +78,7 @@ test.serial('a message that its queue has lost is sent again, and nothing overta
   const send = (data: number) =>
     b.api.post(pathOf('lost-1'), { type: 'count', data, wait: data > 1, timeout_ms: 30_000 });
   t.is((await send(1)).status, 202);
-  await until('the message to be queued', async () => (await queue.getWaitingCount()) === 1);
+  await until('the message to be queued', async () => (await queue.getWaitingCount()) > 0);
   await queue.drain();
   await queue.resume();
 

@@ -97,16 +97,20 @@ test('an orchestrator that does not answer keeps no other waiting', async (t) =>
   const stuckOne = await connect('stuck-1');
   const quick = await connect('quick-1');
   let answered = 0;
+  const asked = new Promise<(answer: string) => void>((resolve) => {
+    stuckOne.socket.on('ask', (_frame, acknowledge) => resolve(acknowledge));
+  });
   const stuck = api
-    .post(pathOf('stuck-1'), { type: 'ask', ack: true, timeout_ms: 3_000 })
+    .post(pathOf('stuck-1'), { type: 'ask', ack: true, timeout_ms: 30_000 })
     .then((answer) => ({ ...answer, after: answered }));
-  await stuckOne.event('ask');
+  const acknowledge = await asked;
   quick.socket.on('ask', (_frame, acknowledge) => acknowledge('here'));
   for (; answered < 10; answered += 1) {
     const sent = await api.post(pathOf('quick-1'), { type: 'ask', ack: true });
     t.is(sent.body.ack, 'here');
   }
-  t.like(await stuck, { status: 504, after: 10 });
+  acknowledge('at last');
+  t.like(await stuck, { status: 200, body: { ack: 'at last' }, after: 10 });
 });
 
 test('a handshake that waits for Postgres keeps no message waiting, neither its own nor another’s', async (t) => {
@@ -143,7 +147,7 @@ test.serial('a message waits for an orchestrator that comes back in time', async
   const first = await connect('return-1');
   await queue.pause();
   const sending = api.post(pathOf('return-1'), { type: 'kept', data: 1, timeout_ms: 30_000 });
-  await until('the message to be queued', async () => (await queue.getWaitingCount()) === 1);
+  await until('the message to be queued', async () => (await queue.getWaitingCount()) > 0);
   first.close();
   await until('its presence to end', async () => {
     return (await api.get('/api/v1/controller/orchestrators/live/return-1')).status === 404;
@@ -160,7 +164,7 @@ test.serial('a message does not wait longer than its time for an orchestrator th
   const first = await connect('toolate-1');
   await queue.pause();
   const sending = api.post(pathOf('toolate-1'), { type: 'kept', timeout_ms: 1_500 });
-  await until('the message to be queued', async () => (await queue.getWaitingCount()) === 1);
+  await until('the message to be queued', async () => (await queue.getWaitingCount()) > 0);
   first.close();
   await until('its presence to end', async () => {
     return (await api.get('/api/v1/controller/orchestrators/live/toolate-1')).status === 404;
@@ -183,7 +187,7 @@ test.serial(
     const sending = api.post(pathOf('bare-1'), { type: 'bare' });
     const [job] = await until('the message to be queued', async () => {
       const jobs = await queue.getJobs(['wait']);
-      return jobs.length === 1 && jobs;
+      return jobs.length > 0 && jobs;
     });
     const { message_id, timestamp, deadline, epoch, ...frame } = job?.data ?? {};
     t.deepEqual(frame, {
