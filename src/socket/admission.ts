@@ -14,16 +14,15 @@ export interface Admission {
 }
 
 const leastRetryMs = 500;
-/** While nothing is committed the measured rate says nothing: a full queue is taken to be served in this time. */
-const longestQueueMs = 10_000;
+/** After an outage the measured rate says nothing: a full queue is taken to be served in this time at the most. */
+const longestQueueMs = 4_000;
 /** Nobody is sent away for longer, give or take half of it. */
-const horizonMs = 30_000;
-/** How much one more measurement counts. */
-const weight = 0.05;
+const horizonMs = 20_000;
 
 /**
  * Those refused are booked behind the queue and behind each other, each for as long as one handshake takes at the rate
- * of the last ones, so that they come back as fast as they can be served and not all at once.
+ * of the last ones, so that they come back as fast as they can be served and not all at once. The rate is measured
+ * while many wait: handshakes are written together, and a few take no less time than hundreds.
  * @param options.now milliseconds on a clock that nobody sets
  */
 export function createAdmission(options: {
@@ -35,14 +34,16 @@ export function createAdmission(options: {
 }): Admission {
   const { pendingHandshakes: limit, now, random = Math.random, log } = options;
   let waiting = 0;
-  let msEach = 1_000 / limit;
+  let msEach = longestQueueMs / limit / 2;
+  let measuredAtMs = 0;
   let bookedUntilMs = 0;
 
-  function leave(enteredAtMs: number, place: number): void {
-    waiting -= 1;
-    // The queue is served in order: in the time that this one waited, so many were.
-    msEach += weight * ((now() - enteredAtMs) / place - msEach);
+  function leave(): void {
+    // The mean time from one to the next over the last two queues: those written together leave at once.
+    if (waiting > limit / 10) msEach += (now() - measuredAtMs - msEach) / (2 * limit);
     msEach = Math.min(msEach, longestQueueMs / limit);
+    measuredAtMs = now();
+    waiting -= 1;
   }
 
   function refuse(): number {
@@ -60,13 +61,12 @@ export function createAdmission(options: {
     enter() {
       if (waiting >= limit) return { admitted: false, retryAfterMs: refuse() };
       waiting += 1;
-      const enteredAtMs = now();
-      const place = waiting;
+      if (waiting === 1) measuredAtMs = now();
       let there = true;
       return {
         admitted: true,
         leave() {
-          if (there) leave(enteredAtMs, place);
+          if (there) leave();
           there = false;
         },
       };

@@ -32,7 +32,7 @@ async function isRefused(t: ExecutionContext, { open }: Replica): Promise<void> 
   refused.socket.emit('handshake', { data: { orchestrator_id: 'one-too-many' } });
   const { retry_after_ms, ...error } = await refused.event('error');
   t.deepEqual(error, { code: 'busy', message: 'too many handshakes wait to be written', retryable: true });
-  t.true(Number.isInteger(retry_after_ms) && retry_after_ms >= 500 && retry_after_ms <= 45_500);
+  t.true(Number.isInteger(retry_after_ms) && retry_after_ms >= 500 && retry_after_ms <= 30_500);
   t.is(await refused.closed(), 'io server disconnect');
 }
 
@@ -144,19 +144,18 @@ function admissionOf(limit: number) {
     if (place.admitted) throw new Error('admitted');
     return place.retryAfterMs;
   };
-  /** Fills the queue, and serves it in so many milliseconds each. */
-  const serve = (msEach: number) => {
-    for (const place of Array.from({ length: limit }, enter)) {
-      clock.nowMs += msEach;
-      place.leave();
-    }
+  /** Fills the queue, and serves it together after so many milliseconds. */
+  const serve = (ms: number) => {
+    const places = Array.from({ length: limit }, enter);
+    clock.nowMs += ms;
+    for (const place of places) place.leave();
   };
   return { admission, clock, enter, refusal, serve };
 }
 
 test('those refused are booked behind the queue, one after the other at the measured rate', (t) => {
   const { enter, refusal, serve } = admissionOf(100);
-  for (let round = 0; round < 5; round += 1) serve(4);
+  for (let round = 0; round < 10; round += 1) serve(400);
   for (let count = 0; count < 100; count += 1) enter();
   const told = Array.from({ length: 1_000 }, refusal);
   t.true(told.every((ms, at) => at === 0 || ms >= (told[at - 1] ?? 0)));
@@ -169,12 +168,13 @@ test('those refused are booked behind the queue, one after the other at the meas
     t.true(Math.abs((told[at] ?? 0) - expected) < 0.1 * expected, `${at}: ${told[at]}`);
 });
 
-test('nobody is sent away for longer than three quarters of a minute, also after an outage', (t) => {
+test('nobody is sent away for longer than half a minute, also after an outage', (t) => {
   const { enter, refusal, serve } = admissionOf(10);
   serve(60_000);
   for (let count = 0; count < 10; count += 1) enter();
-  t.is(refusal(), 500 + 10_000 + 1_000);
-  for (let count = 0; count < 1_000; count += 1) t.true(refusal() <= 45_500);
+  const first = refusal();
+  t.true(first > 2_500 && first <= 500 + 4_000 + 400, `${first}`);
+  for (let count = 0; count < 1_000; count += 1) t.true(refusal() <= 20_500);
 });
 
 test('a place that is left twice is free once', (t) => {
