@@ -17,14 +17,16 @@ export interface Batcher<V, R> {
   abandon(reason: Error): void;
 }
 
-export type FailureVerdict = 'retry' | 'divide' | 'refuse';
+export type FailureVerdict = 'retry' | 'shrink' | 'divide' | 'refuse';
 
 export interface BatcherOptions<V, R> {
   /** Writes the entries in one go; the results come in the order of the entries. All or nothing. */
   flush(values: readonly V[]): Promise<readonly R[]>;
   /**
    * What a failed flush means. `retry`: it will pass (a lost connection, a deadlock), the same entries are tried
-   * again. `divide`: an entry is at fault, the batch is halved until it stands alone. `refuse`: all are refused.
+   * again. `shrink`: it took too long, the next try takes half as many entries at the most, and each flush that
+   * succeeds allows twice as many again; an entry that takes too long alone is tried behind all others, and alone.
+   * `divide`: an entry is at fault, the batch is halved until it stands alone. `refuse`: all are refused.
    */
   onFailure(error: unknown): FailureVerdict;
   /**
@@ -46,6 +48,8 @@ export interface BatcherOptions<V, R> {
 interface Entry<V, R> {
   readonly key: string;
   value: V;
+  /** Took too long alone: whoever shared a flush with it would wait for nothing. */
+  slow: boolean;
   readonly outcomes: PromiseWithResolvers<R>[];
 }
 
@@ -56,11 +60,13 @@ const longestRetryMs = 1_000;
  * The one batching primitive. While a flush is under way the next batch gathers; an idle batcher flushes at
  * the end of the current turn of the event loop, so a lone entry waits for nothing. A flush that fails for a
  * passing reason is tried again with backoff, its entries first and repeats still folded in. One that fails for
- * good is halved until the entry at fault stands alone, and that one alone is refused.
+ * good is halved until the entry at fault stands alone, and that one alone is refused. One that takes too long is
+ * made smaller, or what takes too long together would be tried for ever.
  */
 export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R> {
   const { maxBatch = 1_000, maxHeld = Number.POSITIVE_INFINITY } = options;
   let waiting: Entry<V, R>[] = [];
+  let batchLimit = maxBatch;
   const byKey = new Map<string, Entry<V, R>>();
   let inFlight = 0;
   let running: Promise<void> | undefined;
@@ -73,7 +79,7 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
       known.value = options.merge(known.value, value);
       return known;
     }
-    const entry: Entry<V, R> = { key, value, outcomes: [] };
+    const entry: Entry<V, R> = { key, value, slow: false, outcomes: [] };
     waiting.push(entry);
     byKey.set(key, entry);
     dropOldest();
@@ -134,9 +140,10 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
     const held: Entry<V, R>[] = [];
     const keys = new Set<string>();
     let index = 0;
-    for (; index < waiting.length && batch.length < maxBatch; index += 1) {
+    for (; index < waiting.length && batch.length < batchLimit; index += 1) {
       const entry = waiting[index];
       if (entry === undefined) continue;
+      if (batch[0]?.slow === true || (entry.slow && batch.length > 0)) break;
       if (keys.has(entry.key)) held.push(entry);
       else {
         keys.add(entry.key);
@@ -157,16 +164,24 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
         throw new Error(`flush returned ${results.length} results for ${batch.length} entries`);
     } catch (error) {
       const verdict = options.onFailure(error);
-      if (verdict === 'retry') throw error;
+      if (verdict === 'shrink') shrink(batch);
+      if (verdict === 'retry' || verdict === 'shrink') throw error;
       if (verdict === 'refuse' || batch.length === 1) return refuse(batch, error);
       const middle = batch.length >> 1;
       for (const half of [batch.slice(0, middle), batch.slice(middle)]) await writeOrReturn(half);
       return;
     }
+    batchLimit = Math.min(maxBatch, batchLimit * 2);
     for (const [index, result] of results.entries()) {
       const entry = batch[index];
       if (entry !== undefined) settle(entry, (outcome) => outcome.resolve(result));
     }
+  }
+
+  function shrink(batch: readonly Entry<V, R>[]): void {
+    const [first] = batch;
+    if (batch.length > 1) batchLimit = batch.length >> 1;
+    else if (first !== undefined) first.slow = true;
   }
 
   /** A half that meets a passing failure goes back alone: its sibling may have been written already. */
@@ -178,17 +193,24 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
     }
   }
 
+  /** What failed goes first, but for a slow one: that goes last, and whatever came after it under its key behind it. */
   function giveBack(batch: readonly Entry<V, R>[]): void {
     if (options.merge === undefined) {
-      waiting = batch.concat(waiting);
       for (const entry of batch) if (!byKey.has(entry.key)) byKey.set(entry.key, entry);
-      return;
-    }
+      waiting = batch.concat(waiting);
+    } else mergeBack(batch, options.merge);
+    const [first] = batch;
+    if (first?.slow !== true) return;
+    const isSlow = ({ key }: Entry<V, R>) => key === first.key;
+    waiting = waiting.filter((entry) => !isSlow(entry)).concat(waiting.filter(isSlow));
+  }
+
+  function mergeBack(batch: readonly Entry<V, R>[], merge: (older: V, newer: V) => V): void {
     const overtaken = new Set<Entry<V, R>>();
     for (const entry of batch) {
       const newer = byKey.get(entry.key);
       if (newer !== undefined) {
-        entry.value = options.merge(entry.value, newer.value);
+        entry.value = merge(entry.value, newer.value);
         entry.outcomes.push(...newer.outcomes);
         overtaken.add(newer);
       }

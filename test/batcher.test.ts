@@ -298,3 +298,63 @@ test('abandoned, a batcher ends its pause, tries once more, and still writes wha
   t.is(await a, 'A1');
   t.true(performance.now() - paused < Number(pauses.at(-1)));
 });
+
+test('a batch that takes too long is halved until it does not, and doubled with each that succeeds', async (t) => {
+  const keys = Array.from({ length: 16 }, (_, at) => String(at));
+  const { batcher, next } = createHeld({ maxBatch: 8, onFailure: () => 'shrink' });
+  const results = Promise.all(keys.map((key) => batcher.add(key, `v${key}`)));
+  const tooLong = new Error('it took too long');
+  const sizes: number[] = [];
+  for (const succeeds of [false, false, true, true, true, true]) {
+    const flush = await next();
+    sizes.push(flush.values.length);
+    if (succeeds) flush.succeed();
+    else flush.fail(tooLong);
+  }
+  t.deepEqual(sizes, [8, 4, 2, 4, 8, 2]);
+  t.deepEqual(
+    await results,
+    keys.map((key) => `V${key}`),
+  );
+});
+
+test('an entry that takes too long alone is tried behind the others, alone, and they do not wait for it', async (t) => {
+  const { batcher, next } = createHeld({ onFailure: () => 'shrink', merge });
+  const tooLong = new Error('it took too long');
+  const slow = batcher.add('slow', 's1');
+  const rest = Promise.all(['a', 'b'].map((key) => batcher.add(key, key)));
+  for (const expected of [['s1', 'a', 'b'], ['s1']]) {
+    const flush = await next();
+    t.deepEqual(flush.values, expected);
+    flush.fail(tooLong);
+  }
+  const more = batcher.add('slow', 's2');
+  for (const expected of [['a'], ['b']]) {
+    const flush = await next();
+    t.deepEqual(flush.values, expected);
+    flush.succeed();
+  }
+  t.deepEqual(await rest, ['A', 'B']);
+  const again = await next();
+  t.deepEqual(again.values, ['s1+s2']);
+  const late = batcher.add('c', 'c');
+  again.fail(tooLong);
+  const others = await next();
+  t.deepEqual(others.values, ['c']);
+  others.succeed();
+  t.is(await late, 'C');
+  (await next()).succeed();
+  t.deepEqual(await Promise.all([slow, more]), ['S1+S2', 'S1+S2']);
+});
+
+test('without a merge a slow entry takes what came after it under its key along behind the others', async (t) => {
+  const { batcher, next } = createHeld({ onFailure: () => 'shrink', maxBatch: 1 });
+  const results = Promise.all([batcher.add('a', 'a1'), batcher.add('a', 'a2'), batcher.add('b', 'b1')]);
+  (await next()).fail(new Error('it took too long'));
+  for (const expected of ['b1', 'a1', 'a2']) {
+    const flush = await next();
+    t.deepEqual(flush.values, [expected]);
+    flush.succeed();
+  }
+  t.deepEqual(await results, ['A1', 'A2', 'B1']);
+});

@@ -39,6 +39,17 @@ export function isReadTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'Query read timeout';
 }
 
+/** Whether it took too long: cancelled by Postgres, or not answered in time. Less at once may do. */
+function tookTooLong(error: unknown): boolean {
+  return isReadTimeout(error) || (isOfPostgres(error) && codeOf(error) === '57014');
+}
+
+/** What a failed batch of statements means for the batch. */
+export function verdictOn(error: unknown): 'retry' | 'shrink' | 'divide' {
+  if (!isPassingFailure(error)) return 'divide';
+  return tookTooLong(error) ? 'shrink' : 'retry';
+}
+
 /** What a transaction throws that finds a row changed which it has not locked: it is run again. */
 export class LostRace extends Error {
   override readonly name = 'LostRace';

@@ -3,7 +3,7 @@ import { reasonOf, reportRetries } from '../availability.ts';
 import { createBatcher } from '../batcher.ts';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
-import { isPassingFailure } from '../database/failures.ts';
+import { verdictOn } from '../database/failures.ts';
 import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import { type Connection, writeDisconnects } from '../database/statements/disconnects.ts';
 import {
@@ -109,7 +109,7 @@ export function createConnections(dependencies: {
 
   const handshakes = createBatcher<Introduction, HandshakeOutcome>({
     flush: (batch) => writeHandshakes(database.batches, batch),
-    onFailure: (error) => (isPassingFailure(error) ? 'retry' : 'divide'),
+    onFailure: verdictOn,
     onRetry: reportRetries(log, 'connections', 'handshakes'),
   });
 
@@ -122,7 +122,7 @@ export function createConnections(dependencies: {
     },
     // Of two epochs of one id only the newer can still be the row's.
     merge: (older, newer) => (older.epoch > newer.epoch ? older : newer),
-    onFailure: (error) => (isPassingFailure(error) ? 'retry' : 'divide'),
+    onFailure: verdictOn,
     onRetry: reportRetries(log, 'connections', 'disconnects'),
   });
 

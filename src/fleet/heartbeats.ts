@@ -3,7 +3,7 @@ import { reportRetries } from '../availability.ts';
 import { createBatcher } from '../batcher.ts';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
-import { isPassingFailure } from '../database/failures.ts';
+import { verdictOn } from '../database/failures.ts';
 import type { Health } from '../database/orchestrator-instances.ts';
 import { type Beat, type BeatOutcome, writeBeats } from '../database/statements/heartbeats.ts';
 import type { Log } from '../log.ts';
@@ -38,7 +38,7 @@ export function createHeartbeats(dependencies: {
 
   const beats = createBatcher<Beat, BeatOutcome>({
     flush: (batch) => writeBeats(database.batches.query, batch),
-    onFailure: (error) => (isPassingFailure(error) ? 'retry' : 'divide'),
+    onFailure: verdictOn,
     merge(older, newer) {
       const connected = (newer.epoch ?? 0) >= (older.epoch ?? 0) ? newer : older;
       return {
