@@ -25,6 +25,7 @@ import { answerClientErrors } from './http/client-errors.ts';
 import { type Listen, listen } from './listen.ts';
 import { createLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import type { Frame } from './queue/frame.ts';
 import { openOutbox } from './queue/outbox.ts';
 import { openOutcomes } from './queue/outcomes.ts';
 import { openSweeper } from './queue/sweeper.ts';
@@ -85,6 +86,8 @@ export async function startController(
   const database = closing.adopt(await openDatabase({ ...settings.database, log }), (it) => it.close());
 
   // Shared state.
+  /** Frames that a restored connection found waiting; without the lease they would only be sent on. */
+  const parked: Frame[] = [];
   const lease = createLease({
     redis: redis.commands,
     keys,
@@ -96,9 +99,12 @@ export async function startController(
       await connections.restore(sockets.connections, {
         stillThere: (connection) => sockets.has(connection),
         superseded: (connection, owner) => sockets.supersede(connection, owner),
-        parked: (frames) => frames.forEach((frame) => void arrivals.receive(frame)),
+        silent: ({ orchestratorId, epoch }) =>
+          sockets.closeEverywhere(orchestratorId, epoch, silent(orchestratorId)),
+        parked: (frames) => parked.push(...frames),
       });
     },
+    onHeld: () => parked.splice(0).forEach((frame) => void arrivals.receive(frame)),
     log,
   });
   const liveNodes = async () => (await lease.roster()).live;
@@ -113,7 +119,9 @@ export async function startController(
 
   // The fleet.
   const heartbeats = createHeartbeats({ database, presence, clock, nodeId, metrics, log });
-  const connections = createConnections({ database, presence, lease, clock, nodeId, log });
+  const { heartbeatIntervalMs } = settings.socket;
+  const inactiveAfterMs = settings.sweep.inactiveAfterIntervals * heartbeatIntervalMs;
+  const connections = createConnections({ database, presence, lease, clock, nodeId, inactiveAfterMs, log });
   const provisioning = createProvisioning({ database, clock });
   const organizations = createOrganizations({ database, clock, log });
   const instances = createInstances({ database, clock, log });
@@ -154,7 +162,6 @@ export async function startController(
   const { readTimeoutMs: answerWithinMs } = settings.database;
   const queueDepth = () => outbox.depth(nodeId);
   const readiness = createReadiness({ database, redis, lease, queueDepth, answerWithinMs, log });
-  const { heartbeatIntervalMs } = settings.socket;
   const sweep = createSweep({
     database,
     presence,
@@ -163,7 +170,7 @@ export async function startController(
     delivery,
     clock,
     unhealthyAfterMs: settings.sweep.unhealthyAfterIntervals * heartbeatIntervalMs,
-    inactiveAfterMs: settings.sweep.inactiveAfterIntervals * heartbeatIntervalMs,
+    inactiveAfterMs,
     graceMs: settings.presence.leaseMs,
     closeSilent: (id, epoch) => sockets.closeEverywhere(id, epoch, silent(id)),
     log,
