@@ -87,6 +87,8 @@ export async function startController(
   const database = closing.adopt(await openDatabase({ ...settings.database, log }), (it) => it.close());
 
   // Shared state.
+  /** Frames that a restored connection found waiting; without the lease they would only be sent on. */
+  const parked: Frame[] = [];
   const lease = createLease({
     redis: redis.commands,
     keys,
@@ -98,9 +100,12 @@ export async function startController(
       await connections.restore(sockets.connections, {
         stillThere: (connection) => sockets.has(connection),
         superseded: (connection, owner) => sockets.supersede(connection, owner),
-        parked: (frames) => void arrivals.receive(frames, undefined),
+        silent: ({ orchestratorId, epoch }) =>
+          sockets.closeEverywhere(orchestratorId, epoch, silent(orchestratorId)),
+        parked: (frames) => parked.push(...frames),
       });
     },
+    onHeld: () => void arrivals.receive(parked.splice(0), undefined),
     log,
   });
   const liveNodes = async () => (await lease.roster()).live;
@@ -115,7 +120,9 @@ export async function startController(
 
   // The fleet.
   const heartbeats = createHeartbeats({ database, presence, clock, nodeId, metrics, log });
-  const connections = createConnections({ database, presence, lease, clock, nodeId, log });
+  const { heartbeatIntervalMs } = settings.socket;
+  const inactiveAfterMs = settings.sweep.inactiveAfterIntervals * heartbeatIntervalMs;
+  const connections = createConnections({ database, presence, lease, clock, nodeId, inactiveAfterMs, log });
   const provisioning = createProvisioning({ database, clock });
   const organizations = createOrganizations({ database, clock, log });
   const instances = createInstances({ database, clock, log });
@@ -163,7 +170,6 @@ export async function startController(
   const { readTimeoutMs: answerWithinMs } = settings.database;
   const queueDepth = () => outbox.depth(nodeId);
   const readiness = createReadiness({ database, redis, lease, queueDepth, answerWithinMs, log });
-  const { heartbeatIntervalMs } = settings.socket;
   const sweep = createSweep({
     database,
     presence,
@@ -172,7 +178,7 @@ export async function startController(
     delivery,
     clock,
     unhealthyAfterMs: settings.sweep.unhealthyAfterIntervals * heartbeatIntervalMs,
-    inactiveAfterMs: settings.sweep.inactiveAfterIntervals * heartbeatIntervalMs,
+    inactiveAfterMs,
     graceMs: settings.presence.leaseMs,
     closeSilent: (id, epoch) => sockets.closeEverywhere(id, epoch, silent(id)),
     log,

@@ -16,6 +16,7 @@ import type { Log } from '../log.ts';
 import { type Frame, frameSchema } from '../queue/frame.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { Owner, Presence, PresenceEntry } from '../redis/presence.ts';
+import { createReturns } from './returns.ts';
 
 /** What an orchestrator says of itself; what is absent stays as the row has it. */
 export interface Hello {
@@ -53,6 +54,17 @@ export type Opened =
   /** The socket was gone before anything was written. */
   | { kind: 'abandoned' };
 
+/** What is asked, and told, of the connections whose presence is restored. */
+export interface Found {
+  /** Whether this connection has not ended meanwhile. */
+  stillThere(connection: LiveConnection): boolean;
+  superseded(connection: LiveConnection, owner: Owner): void;
+  /** It was to be closed for its silence, and nobody could tell this replica. */
+  silent(connection: LiveConnection): void;
+  /** Frames that waited for this orchestrator while it seemed to be nowhere, oldest first. */
+  parked(frames: Frame[]): void;
+}
+
 export interface Connections {
   /**
    * Commits both rows and makes the connection the one that counts. While Postgres is away it waits.
@@ -76,20 +88,13 @@ export interface Connections {
    */
   refresh(connection: LiveConnection): Promise<Frame[]>;
   /**
-   * Brings this replica's presence in Redis in line with its sockets, after Redis was away or lost its data.
+   * Brings this replica's presence in Redis in line with its sockets, after Redis was away or lost its data, or this
+   * replica was paused and taken for dead. Rows that were turned inactive meanwhile become active again once Postgres
+   * answers, which is not waited for.
    * @param local asked for the connections of this replica
    * @param found told what became of each
    */
-  restore(
-    local: () => LiveConnection[],
-    found: {
-      /** Whether this connection has not ended meanwhile. */
-      stillThere(connection: LiveConnection): boolean;
-      superseded(connection: LiveConnection, owner: Owner): void;
-      /** Frames that waited for this orchestrator while it seemed to be nowhere, oldest first. */
-      parked(frames: Frame[]): void;
-    },
-  ): Promise<void>;
+  restore(local: () => LiveConnection[], found: Found): Promise<void>;
   idle(): Promise<void>;
   abandon(reason: Error): void;
 }
@@ -103,6 +108,8 @@ export function createConnections(dependencies: {
   lease: Lease;
   clock: Clock;
   nodeId: string;
+  /** The silence after which a connection is closed. */
+  inactiveAfterMs: number;
   log: Log;
 }): Connections {
   const { database, presence, lease, clock, nodeId, log } = dependencies;
@@ -136,6 +143,11 @@ export function createConnections(dependencies: {
       return false;
     }
   }
+
+  const returns = createReturns({
+    ...dependencies,
+    disconnected: (connection) => disconnects.add(connection.orchestratorId, connection),
+  });
 
   return {
     async open({ current, ...hello }, committed) {
@@ -232,15 +244,19 @@ export function createConnections(dependencies: {
         if (!claim.accepted) found.superseded(connection, claim.owner);
         else if (claim.parked.length > 0) found.parked(claim.parked.map(asFrame));
       });
+      returns.bringBack(connections, found);
       if (connections.length > 0)
         log.info({ event: 'presence' }, `Presence of ${connections.length} orchestrators registered`);
     },
 
     async idle() {
-      await Promise.all([handshakes.idle(), disconnects.idle()]);
+      await Promise.all([handshakes.idle(), returns.idle()]);
+      // A return may have ended in a disconnect.
+      await disconnects.idle();
     },
     abandon(reason) {
       handshakes.abandon(reason);
+      returns.abandon(reason);
       disconnects.abandon(reason);
     },
   };

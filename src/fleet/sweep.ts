@@ -7,6 +7,7 @@ import {
   findSilent,
   findSpokenFor,
   markUnhealthy,
+  type Orphan,
   writeDisconnects,
 } from '../database/statements/disconnects.ts';
 import type { Log } from '../log.ts';
@@ -18,6 +19,9 @@ import type { Delivery } from './delivery.ts';
 export interface Sweep {
   run(): Promise<void>;
 }
+
+/** Rows written at once: few enough that their locks are let go soon, and no statement takes too long. */
+const chunkSize = 500;
 
 export function createSweep(dependencies: {
   database: Database;
@@ -55,11 +59,18 @@ export function createSweep(dependencies: {
       database.query,
       spokenFor.filter((node) => !roster.live.includes(node)),
     );
-    const gone = await writeDisconnects(database.batches, orphans);
-    for (const { orchestratorId: id } of gone) {
-      const about = { event: 'disconnect', orchestrator_id: id };
-      log.info(about, `[C-OCS] Orchestrator ${id} disconnected`);
-      log.info(about, `[C-OCS] Cleaned up connection for ${id}`);
+    // A replica that was only paused may be back by now, and looks behind the same locks for what was written here.
+    const ifStill = async (some: readonly Orphan[]) => {
+      const { live } = await lease.roster();
+      return some.filter(({ nodeId }) => !live.includes(nodeId));
+    };
+    for (let from = 0; from < orphans.length; from += chunkSize) {
+      const some = orphans.slice(from, from + chunkSize);
+      for (const { orchestratorId: id } of await writeDisconnects(database.batches, some, { ifStill })) {
+        const about = { event: 'disconnect', orchestrator_id: id };
+        log.info(about, `[C-OCS] Orchestrator ${id} disconnected`);
+        log.info(about, `[C-OCS] Cleaned up connection for ${id}`);
+      }
     }
   }
 
@@ -69,12 +80,17 @@ export function createSweep(dependencies: {
       log.warn({ event: 'unhealthy', orchestrator_id: id }, `Orchestrator ${id} is unhealthy: no heartbeat`);
     const silentBefore = new Date(now - dependencies.inactiveAfterMs);
     const silent = await findSilent(database.query, silentBefore);
-    for (const { orchestratorId, epoch } of await writeDisconnects(database.batches, silent, silentBefore)) {
-      log.warn(
-        { event: 'silent', orchestrator_id: orchestratorId },
-        `Orchestrator ${orchestratorId} fell silent`,
-      );
-      dependencies.closeSilent(orchestratorId, epoch);
+    for (let from = 0; from < silent.length; from += chunkSize) {
+      const some = silent.slice(from, from + chunkSize);
+      for (const { orchestratorId, epoch } of await writeDisconnects(database.batches, some, {
+        silentBefore,
+      })) {
+        log.warn(
+          { event: 'silent', orchestrator_id: orchestratorId },
+          `Orchestrator ${orchestratorId} fell silent`,
+        );
+        dependencies.closeSilent(orchestratorId, epoch);
+      }
     }
   }
 

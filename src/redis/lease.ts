@@ -23,9 +23,12 @@ export interface Roster {
 export interface Lease {
   /** Takes the lease and keeps renewing it. Resolves after the first try, whether or not Redis answered. */
   start(): Promise<void>;
-  /** Whether this replica may speak for its sockets: renewed within the lease's time. */
+  /**
+   * Whether this replica may speak for its sockets: renewed within the lease's time, and behind a gap its presence
+   * registered since, or it would speak for orchestrators that have moved elsewhere meanwhile.
+   */
   held(): boolean;
-  /** How long the lease has been held without a gap, 0 if it is not. */
+  /** How long it has been so without a gap, 0 if it is not. */
   heldForMs(): number;
   /** Something of this replica's presence did not reach Redis: register it anew at the next renewal. */
   invalidate(): void;
@@ -45,6 +48,7 @@ const retryMs = 500;
 /**
  * @param options.onRegained Redis does not hold this replica's presence (first renewal, a gap, Redis came back
  *   empty): register every local socket. Called again at the next renewal if it throws.
+ * @param options.onHeld what was registered counts from now on
  */
 export function createLease(options: {
   redis: Redis;
@@ -54,6 +58,7 @@ export function createLease(options: {
   leaseMs: number;
   renewEveryMs: number;
   onRegained(): Promise<void>;
+  onHeld?(): void;
   log: Log;
 }): Lease {
   const { redis, keys, nodeId, leaseMs } = options;
@@ -65,7 +70,8 @@ export function createLease(options: {
   let registered = false;
   // performance.now() goes on while the process is paused, which is the case that matters.
   let heldUntil = 0;
-  let heldSince = 0;
+  /** Undefined from a gap on until the presence is registered. */
+  let heldSince: number | undefined;
   let renewal: Promise<void> | undefined;
 
   async function renew(): Promise<void> {
@@ -76,7 +82,7 @@ export function createLease(options: {
     );
     if (reply !== 1 || asked > heldUntil) {
       registered = false;
-      heldSince = asked;
+      heldSince = undefined;
     }
     heldUntil = asked + leaseMs;
     if (!registered) {
@@ -87,6 +93,8 @@ export function createLease(options: {
         registered = false;
         throw error;
       }
+      heldSince ??= performance.now();
+      options.onHeld?.();
     }
   }
 
@@ -106,7 +114,10 @@ export function createLease(options: {
     if (!stopped) timer = setTimeout(() => void tick(), pauseMs);
   }
 
-  const isHeld = () => performance.now() < heldUntil;
+  const heldForMs = () => {
+    const now = performance.now();
+    return heldSince !== undefined && now < heldUntil ? now - heldSince : 0;
+  };
   async function roster(): Promise<Roster> {
     const [ageMs, live, dead] = rosterSchema.parse(await nodesScript([keys.nodes, keys.born], []));
     return { ageMs, live, dead };
@@ -114,8 +125,8 @@ export function createLease(options: {
 
   return {
     start: tick,
-    held: isHeld,
-    heldForMs: () => (isHeld() ? performance.now() - heldSince : 0),
+    held: () => heldSince !== undefined && performance.now() < heldUntil,
+    heldForMs,
     invalidate() {
       registered = false;
     },
@@ -142,7 +153,8 @@ export function createLease(options: {
     async release() {
       // One on its way would take the lease anew.
       await renewal?.catch(() => undefined);
-      await redis.multi().zrem(keys.nodes, nodeId).del(keys.node(nodeId)).exec();
+      // Dead rather than unknown: what this replica does not clear itself by its end, the sweep will.
+      await redis.multi().zadd(keys.nodes, 0, nodeId).del(keys.node(nodeId)).exec();
     },
   };
 }

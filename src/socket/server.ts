@@ -167,7 +167,8 @@ export function openSockets(options: {
       io.serverSideEmit('registered', orchestratorId);
     },
     connections: () => sessions.all().map((session) => session.connection),
-    has: (connection) => sessions.get(connection.orchestratorId)?.connection === connection,
+    // By the epoch: a handshake again on the same socket makes another of it.
+    has: ({ orchestratorId, epoch }) => sessions.get(orchestratorId)?.connection.epoch === epoch,
     supersede: ({ orchestratorId }, owner) => void onOwner(orchestratorId, owner),
     async drain({ perSecond, graceMs, withinMs }) {
       draining = true;

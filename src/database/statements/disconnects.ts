@@ -6,7 +6,8 @@ export interface Connection {
   epoch: number;
 }
 
-const lockOrganizations = `
+/** Locks the organizations of these instances, by id: `$1` are the ids of the instances. */
+export const lockOrganizations = `
   SELECT organization_id FROM organizations
   WHERE organization_id IN (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = ANY ($1::text[]))
   ORDER BY organization_id FOR NO KEY UPDATE`;
@@ -45,20 +46,22 @@ export async function settleOrganizations(query: Query, organizationIds: readonl
 /**
  * Turns the instances inactive whose epoch is still the one given, and each organization that has no active
  * instance left. An older epoch changes nothing.
- * @param silentBefore if given, only those not heard of since then, and no independent one
+ * @param only.silentBefore if given, only those not heard of since then, and no independent one
+ * @param only.ifStill if given, asked behind the locks which of them it still concerns
  * @returns the connections that were turned inactive
  */
-export async function writeDisconnects(
+export async function writeDisconnects<C extends Connection>(
   database: Statements,
-  connections: readonly Connection[],
-  silentBefore?: Date,
+  connections: readonly C[],
+  only: { silentBefore?: Date; ifStill?(connections: readonly C[]): Promise<C[]> } = {},
 ): Promise<Connection[]> {
   if (connections.length === 0) return [];
-  const ids = connections.map((connection) => connection.orchestratorId);
   return database.transaction(async (query) => {
-    await query(lockOrganizations, [ids]);
-    const epochs = connections.map((connection) => connection.epoch);
-    const gone = await query(inactivateInstances, [ids, epochs, silentBefore ?? null]);
+    await query(lockOrganizations, [connections.map((connection) => connection.orchestratorId)]);
+    const concerned = (await only.ifStill?.(connections)) ?? connections;
+    const ids = concerned.map((connection) => connection.orchestratorId);
+    const epochs = concerned.map((connection) => connection.epoch);
+    const gone = await query(inactivateInstances, [ids, epochs, only.silentBefore ?? null]);
     await settleOrganizations(query, [...new Set(gone.map((row) => row.organization_id))]);
     return gone.map(asConnection);
   });
@@ -72,14 +75,18 @@ export async function findSpokenFor(query: Query): Promise<string[]> {
   return rows.map((row) => String(row.node_id));
 }
 
-/** Instances that are active by the word of one of these replicas. */
-export async function findOrphans(query: Query, deadNodeIds: readonly string[]): Promise<Connection[]> {
+export interface Orphan extends Connection {
+  nodeId: string;
+}
+
+/** Instances that are active by the word of one of these replicas, by id. */
+export async function findOrphans(query: Query, deadNodeIds: readonly string[]): Promise<Orphan[]> {
   const rows = await query(
-    `SELECT orchestrator_id, connection_epoch FROM orchestrator_instances
-     WHERE status = 'active' AND node_id = ANY ($1::text[])`,
+    `SELECT orchestrator_id, connection_epoch, node_id FROM orchestrator_instances
+     WHERE status = 'active' AND node_id = ANY ($1::text[]) ORDER BY orchestrator_id`,
     [deadNodeIds],
   );
-  return rows.map(asConnection);
+  return rows.map((row) => ({ ...asConnection(row), nodeId: String(row.node_id) }));
 }
 
 /** Active instances, not independent, that were last heard of before `silentBefore`. */
