@@ -198,13 +198,13 @@ test('the command has so many of a fleet connect at once as it is told', async (
 
 test('the command says that the controller is out of reach, tries again, and ends after so many seconds', async (t) => {
   // Nobody may listen there but root, and nobody does.
-  const { output, exitCode } = run(t, ['--id', 'lost', '--seconds', '0.5', '--url', 'http://127.0.0.1:1']);
+  const { output, exitCode } = run(t, ['--id', 'lost', '--seconds', '3', '--url', 'http://127.0.0.1:1']);
   t.is(await exitCode(), 0);
   t.regex(output.stdout, /unreachable +.*ECONNREFUSED.*; trying again in \d\.\d s\n/);
 });
 
 test('a fleet of which nobody got in says why, and ends badly', async (t) => {
-  const fleet = ['--count', '3', '--id', 'nowhere', '--seconds', '0.5', '--url', 'http://127.0.0.1:1'];
+  const fleet = ['--count', '3', '--id', 'nowhere', '--seconds', '3', '--url', 'http://127.0.0.1:1'];
   const { output, exitCode } = run(t, fleet);
   t.is(await exitCode(), 1);
   t.regex(output.stdout, /connected +0 of 3\n/);
