@@ -40,6 +40,14 @@ export function createFaults(options: {
       healed();
     };
 
+  /** The connections there are fall silent, as when a router forgets them; new ones work. */
+  const stall =
+    (store: keyof Member['network']): Fault =>
+    async (healed) => {
+      drawn().network[store].stall();
+      healed();
+    };
+
   return new Map<string, Fault>([
     [
       'replica killed',
@@ -122,5 +130,7 @@ export function createFaults(options: {
     ],
     ['network to Redis cut', cut('redis')],
     ['network to Postgres cut', cut('postgres')],
+    ['connections to Redis lost', stall('redis')],
+    ['connections to Postgres lost', stall('postgres')],
   ]);
 }

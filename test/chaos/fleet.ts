@@ -9,6 +9,8 @@ export interface Member {
   /** What the newest handshake was acknowledged with. */
   epoch: number;
   nodeId: string;
+  /** Since when it has had this connection, ms; meaningless without one. */
+  connectedAtMs: number;
 }
 
 export interface Fleet extends Disposable {
@@ -43,6 +45,7 @@ export function openFleet(options: {
           case 'connected':
             member.epoch = Number(event.handshakeAck.epoch);
             member.nodeId = String(event.handshakeAck.node_id);
+            member.connectedAtMs = Date.now();
             return;
           case 'beat':
             if (event.status === 'processed' && event.ts !== undefined) ledger.beat(id, event.ts);
@@ -66,7 +69,7 @@ export function openFleet(options: {
         }
       },
     });
-    const member: Member = { id, orchestrator, epoch: 0, nodeId: '' };
+    const member: Member = { id, orchestrator, epoch: 0, nodeId: '', connectedAtMs: 0 };
     return member;
   }
 

@@ -23,6 +23,7 @@ export function describeReport({ ledger, faults, recoveriesMs }: ChaosReport, se
     ['  queued (202)', answered(202).length],
     ['  expired (504)', answered(504).length],
     ['  refused (409)', answered(409).length],
+    ['    though connected all the while', ledger.count.mistaken],
     ['  unavailable (503)', answered(503).length],
     ['  unanswered: replica dead or paused', answered('nothing').length],
     ['frames received', received.length],

@@ -2,7 +2,7 @@
 import type { Cluster } from '../support/cluster.ts';
 import { until } from '../support/until.ts';
 import type { Fleet } from './fleet.ts';
-import type { Ledger } from './ledger.ts';
+import { type Ledger, probe } from './ledger.ts';
 import type { ReplicaSet } from './replica-set.ts';
 
 export interface Scene {
@@ -12,8 +12,12 @@ export interface Scene {
   readonly ledger: Ledger;
 }
 
-/** Whether everyone is connected to a living replica, and every replica is ready and shows just the fleet. */
-export async function isWhole({ replicas, fleet }: Scene): Promise<boolean> {
+/**
+ * Whether everyone is connected to a living replica, and every replica is ready, shows just the fleet, and sends to
+ * an orchestrator of every other.
+ */
+export async function isWhole(scene: Scene): Promise<boolean> {
+  const { replicas, fleet } = scene;
   const nodes = new Set(replicas.live.map((each) => each.process.nodeId));
   const allAtHome = fleet.members.every(
     ({ orchestrator, nodeId }) => orchestrator.state === 'connected' && nodes.has(nodeId),
@@ -26,7 +30,23 @@ export async function isWhole({ replicas, fleet }: Scene): Promise<boolean> {
     ]);
     return ready.status === 200 && live.body.data?.total_count === fleet.members.length;
   });
-  return (await Promise.all(each)).every(Boolean);
+  return (await Promise.all(each)).every(Boolean) && (await sendEverywhere(scene)).length === 0;
+}
+
+/** One frame, to be acknowledged, from each replica to an orchestrator of each: those that did not go through. */
+async function sendEverywhere({ replicas, fleet }: Scene): Promise<string[]> {
+  const owned = Map.groupBy(fleet.members, (member) => member.nodeId);
+  const sent = replicas.live.flatMap(({ process: from }) =>
+    replicas.live.map(async ({ process: to }) => {
+      const member = owned.get(to.nodeId)?.[0];
+      if (member === undefined) return [];
+      const path = `/api/v1/internal/orchestrators/${member.id}/send`;
+      const call = { type: 'chaos', data: probe, ack: true, timeout_ms: 1_000 };
+      const { status } = await from.api.post(path, call);
+      return status === 200 ? [] : [`${from.nodeId} to ${member.id} on ${to.nodeId}: ${status}`];
+    }),
+  );
+  return (await Promise.all(sent)).flat();
 }
 
 /** Writes down as a breach what does not hold within `withinMs`. */
@@ -37,6 +57,7 @@ export async function inspect(scene: Scene, withinMs: number): Promise<void> {
     ['another connection counts', compareOwners],
     ['row not active', compareRows],
     ['something of a dead replica is left', findRemains],
+    ['a send does not go through', sendEverywhere],
     ['queue not empty', findQueued],
   ];
   const deadline = performance.now() + withinMs;

@@ -65,7 +65,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const scene: Scene = { cluster, replicas, fleet, ledger };
   await untilWhole('the fleet at the start');
   const traffic = startTraffic({
-    ids: fleet.members.map((each) => each.id),
+    members: fleet.members,
     callsPerSecond: options.callsPerSecond,
     sender: () => drawn()?.process,
     ledger,

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { postAtOnce } from '../support/pipeline.ts';
 import type { ReplicaProcess } from '../support/replica-process.ts';
+import type { Member } from './fleet.ts';
 import type { Call, Ledger } from './ledger.ts';
 import type { Random } from './random.ts';
 
@@ -19,7 +20,7 @@ export interface Traffic {
 
 /** No orchestrator is sent to by two senders: then the order of the calls to it is that in which one sends them. */
 export function startTraffic(options: {
-  ids: readonly string[];
+  members: readonly Member[];
   callsPerSecond: number;
   sender: () => ReplicaProcess | undefined;
   ledger: Ledger;
@@ -29,14 +30,18 @@ export function startTraffic(options: {
   const stopping = new AbortController();
 
   async function run(at: number, random: Random): Promise<void> {
-    const mine = options.ids.filter((_, index) => index % senders === at);
+    const mine = options.members.filter((_, index) => index % senders === at);
     while (!stopping.signal.aborted && mine.length > 0) {
       const sender = options.sender();
       const calls = random.between(1, 4);
       if (sender !== undefined) {
-        const id = random.pick(mine);
-        if (random.chance(0.3)) await pipeline(sender, id, calls, random);
-        else for (let left = calls; left > 0; left -= 1) await single(sender, id, random);
+        const member = random.pick(mine);
+        const startedAtMs = Date.now();
+        const made = random.chance(0.3)
+          ? await pipeline(sender, member.id, calls, random)
+          : await oneByOne(sender, member.id, calls, random);
+        const stayed = member.orchestrator.state === 'connected' && member.connectedAtMs < startedAtMs;
+        if (stayed) ledger.count.mistaken += made.filter((call) => call.answer === 409).length;
       }
       await pause((1_000 * calls * senders) / options.callsPerSecond, undefined, {
         signal: stopping.signal,
@@ -56,7 +61,13 @@ export function startTraffic(options: {
     };
   }
 
-  async function single(sender: ReplicaProcess, id: string, random: Random): Promise<void> {
+  async function oneByOne(sender: ReplicaProcess, id: string, count: number, random: Random) {
+    const calls: Call[] = [];
+    while (calls.length < count) calls.push(await single(sender, id, random));
+    return calls;
+  }
+
+  async function single(sender: ReplicaProcess, id: string, random: Random): Promise<Call> {
     const call = ledger.open(id, sender.nodeId, timeoutMs);
     const body = draw(call, random);
     try {
@@ -73,10 +84,16 @@ export function startTraffic(options: {
       // The replica is gone, or does not move: what became of the call nobody was told.
       ledger.close(call, 'nothing');
     }
+    return call;
   }
 
   /** All on one connection, none waiting for another's answer. */
-  async function pipeline(sender: ReplicaProcess, id: string, count: number, random: Random): Promise<void> {
+  async function pipeline(
+    sender: ReplicaProcess,
+    id: string,
+    count: number,
+    random: Random,
+  ): Promise<Call[]> {
     const calls = Array.from({ length: count }, () => ledger.open(id, sender.nodeId, timeoutMs));
     const bodies = calls.map((call) => draw(call, random));
     try {
@@ -85,6 +102,7 @@ export function startTraffic(options: {
     } catch {
       for (const call of calls) ledger.close(call, 'nothing');
     }
+    return calls;
   }
 
   const running = Array.from({ length: senders }, (_, at) => run(at, options.random.fork()));
