@@ -6,7 +6,7 @@ import { z } from 'zod';
 const handshakeAckSchema = z.looseObject({ heartbeat_interval_ms: z.number().positive().max(86_400_000) });
 const frameSchema = z.looseObject({ type: z.string(), data: z.unknown(), message_id: z.string().min(1) });
 const provisionSchema = z.looseObject({ type: z.string(), data: z.record(z.string(), z.unknown()) });
-const beatAckSchema = z.object({ status: z.enum(['processed', 'ignored']) });
+const beatAckSchema = z.object({ status: z.enum(['processed', 'ignored']), ts: z.string().optional() });
 const reconnectSchema = z.object({ after_ms: z.number().min(0).max(3_600_000) });
 const errorSchema = z.object({
   code: z.string(),
@@ -19,7 +19,7 @@ const causeSchema = z.object({ description: z.object({ message: z.string() }) })
 
 /** What a `/send` call delivers: `type`, `data`, `message_id` (the same in every repeat) and `timestamp`. */
 export type Frame = z.infer<typeof frameSchema>;
-/** `status` is `ignored` while the orchestrator is independent. `latencyMs` runs from the first sending. */
+/** `status` is `ignored` while the orchestrator is independent; `ts` is the time that was committed. `latencyMs` runs from the first sending. */
 export type BeatAnswer = z.infer<typeof beatAckSchema> & { latencyMs: number };
 /** How it ended: by `stop()`, by a newer connection with our id, or by an error that a retry cannot help. */
 export type Outcome = { why: 'stopped' | 'superseded' } | { why: 'refused'; code: string; message: string };
@@ -184,9 +184,9 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
     const alive = { type: 'i_am_alive', timestamp: new Date().toISOString(), health_status };
     cancelRepeat = setTimer(sendBeat, answerTimeoutMs);
     socket?.emit('i_am_alive', alive, (body: unknown) =>
-      read(beatAckSchema, 'i_am_alive_ack', body, ({ status }) => {
+      read(beatAckSchema, 'i_am_alive_ack', body, (ack) => {
         if (current !== beatUnderWay) return;
-        const answer = { status, latencyMs: performance.now() - beatStartedAtMs };
+        const answer = { ...ack, latencyMs: performance.now() - beatStartedAtMs };
         cancelRepeat();
         beatUnderWay = undefined;
         complaint = undefined;
