@@ -74,3 +74,18 @@ export function living(cluster: Cluster): ReplicaProcess[] {
 export async function liveOn(replica: ReplicaProcess): Promise<Record<string, { node_id: string }>> {
   return (await replica.api.get('/api/v1/controller/orchestrators/live')).body.data.orchestrators;
 }
+
+/** Heartbeats that were acknowledged as processed and are not in Postgres. */
+export async function findLost(cluster: Cluster, contenders: readonly Contender[]): Promise<string[]> {
+  const acknowledged = contenders.filter((each) => each.processed.length > 0);
+  const rows = await cluster.sql(
+    `SELECT a.orchestrator_id, a.ts, i.last_seen
+     FROM unnest($1::text[], $2::timestamptz[]) AS a (orchestrator_id, ts)
+     LEFT JOIN orchestrator_instances i USING (orchestrator_id)
+     WHERE i.last_seen IS NULL OR i.last_seen < a.ts`,
+    [acknowledged.map((each) => each.orchestratorId), acknowledged.map((each) => each.processed.at(-1))],
+  );
+  return rows.map(
+    (row) => `the heartbeat of ${row.orchestrator_id} at ${row.ts}: last seen ${row.last_seen}`,
+  );
+}
