@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { Cluster } from './cluster.ts';
 import { type Contender, contend } from './contender.ts';
 import type { ReplicaProcess } from './replica-process.ts';
+import { findDisagreements, living, untilAtRest } from './standing.ts';
 import { until } from './until.ts';
 
 const ids = 5;
@@ -62,13 +63,14 @@ const sendTimeoutMs = 2_000;
 const lateMs = 1_000;
 
 export function openRace(cluster: Cluster, name: string): Race {
-  const field: Slot[] = cluster.replicas
-    .filter((replica) => !replica.hasEnded)
-    .map((replica) => ({ replica, isPaused: false, replacement: undefined }));
+  const field: Slot[] = living(cluster).map((replica) => ({
+    replica,
+    isPaused: false,
+    replacement: undefined,
+  }));
   const contenders: Contender[] = [];
   const sends: Sent[] = [];
   const nameOf = (nth: number) => `${name}-${nth}`;
-  const all = Array.from({ length: ids }, (_, nth) => nameOf(nth));
   const slot = (nth: number): Slot => {
     const found = field[nth];
     if (found === undefined) throw new RangeError(`there is no replica at ${nth}`);
@@ -153,67 +155,14 @@ export function openRace(cluster: Cluster, name: string): Race {
     await until('every handshake to be answered', () =>
       contenders.every((each) => each.isOver || each.welcome !== undefined),
     );
-    await until(`${name} to come to rest`, async () => {
-      const wrong = [...(await standing()), ...(await remains())];
-      if (wrong.length > 0) throw new Error(wrong.join('\n'));
-      return true;
-    });
+    await untilAtRest(cluster, contenders);
     const wrong = deliveries(answers);
     // What has come to rest stays so: a heartbeat of each must not change it.
     for (const each of contenders) each.beat();
     for (const { replica } of field) await replica.api.get('/health/ready');
-    wrong.push(...(await standing()));
+    wrong.push(...(await findDisagreements(cluster, contenders)));
     if (wrong.length > 0) throw new Error(wrong.join('\n'));
     return answers.map((answer) => answer.status);
-  }
-
-  /** What is not as it must be about who is connected. */
-  async function standing(): Promise<string[]> {
-    const rows = await cluster.sql(
-      `SELECT orchestrator_id, status, connection_epoch, node_id FROM orchestrator_instances
-       WHERE orchestrator_id = ANY ($1::text[])`,
-      [all],
-    );
-    const lives = await Promise.all(field.map(({ replica }) => liveOn(replica)));
-    return all.flatMap((each) => {
-      const welcomed = contenders.filter((one) => one.orchestratorId === each && one.welcome !== undefined);
-      const connected = welcomed.filter((one) => one.isConnected);
-      const highest = Math.max(...welcomed.map((one) => one.welcome?.epoch ?? 0));
-      const [owner] = connected;
-      const wrong: string[] = [];
-      if (connected.length > 1)
-        wrong.push(
-          `${each} has ${connected.length} connections: ${JSON.stringify(connected.map((one) => one.welcome))}`,
-        );
-      if (owner !== undefined && owner.welcome?.epoch !== highest)
-        wrong.push(`${each} is connected with epoch ${owner.welcome?.epoch}, though ${highest} was given`);
-      const row = rows.find((one) => one.orchestrator_id === each);
-      const expected =
-        owner === undefined
-          ? { status: row === undefined ? undefined : 'inactive', node: undefined }
-          : { status: 'active', node: owner.welcome?.nodeId };
-      if (row?.status !== expected.status)
-        wrong.push(`the row of ${each} is ${row?.status}, not ${expected.status}`);
-      if (owner !== undefined && Number(row?.connection_epoch) !== owner.welcome?.epoch)
-        wrong.push(`the row of ${each} has epoch ${row?.connection_epoch}, not ${owner.welcome?.epoch}`);
-      if (owner !== undefined && row?.node_id !== expected.node)
-        wrong.push(`the row of ${each} names ${row?.node_id}, not ${expected.node}`);
-      for (const live of lives)
-        if (live[each]?.node_id !== expected.node)
-          wrong.push(`live lists ${each} on ${live[each]?.node_id}, not on ${expected.node}`);
-      return wrong;
-    });
-  }
-
-  async function liveOn(replica: ReplicaProcess): Promise<Record<string, { node_id: string }>> {
-    return (await replica.api.get('/api/v1/controller/orchestrators/live')).body.data.orchestrators;
-  }
-
-  /** What dead replicas left in Redis. */
-  async function remains(): Promise<string[]> {
-    const dead = cluster.replicas.filter((replica) => replica.hasEnded);
-    const keys = await Promise.all(dead.map(({ nodeId }) => cluster.commands.keys(`*${nodeId}*`)));
-    return keys.flat().map((key) => `${key} is of a dead replica`);
   }
 
   /** What is not as it must be about the frames, once each send is answered and nothing is under way. */
