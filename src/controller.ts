@@ -105,7 +105,10 @@ export async function startController(
         parked: (frames) => parked.push(...frames),
       });
     },
-    onHeld: () => void arrivals.receive(parked.splice(0), undefined),
+    async onHeld() {
+      await connections.settle();
+      await arrivals.receive(parked.splice(0), undefined);
+    },
     log,
   });
   const liveNodes = async () => (await lease.roster()).live;

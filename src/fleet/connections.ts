@@ -5,7 +5,7 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import { verdictOn } from '../database/failures.ts';
 import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
-import { type Connection, writeDisconnects } from '../database/statements/disconnects.ts';
+import { type Connection, findSpokenFor, writeDisconnects } from '../database/statements/disconnects.ts';
 import {
   type HandshakeOutcome,
   type Introduced,
@@ -95,6 +95,11 @@ export interface Connections {
    * @param found told what became of each
    */
   restore(local: () => LiveConnection[], found: Found): Promise<void>;
+  /**
+   * Behind a loss of Redis's data absence means nothing until every replica has registered its connections: says so to
+   * the cluster, if all by whose word an orchestrator is active have. Never throws: then it shows by itself, a lease on.
+   */
+  settle(): Promise<void>;
   idle(): Promise<void>;
   abandon(reason: Error): void;
 }
@@ -247,6 +252,14 @@ export function createConnections(dependencies: {
       returns.bringBack(connections, found);
       if (connections.length > 0)
         log.info({ event: 'presence' }, `Presence of ${connections.length} orchestrators registered`);
+    },
+
+    async settle() {
+      try {
+        await presence.settleWhole(await findSpokenFor(database.query));
+      } catch (error) {
+        log.debug({ source: 'connections', error }, 'Whether presence is whole could not be looked up');
+      }
     },
 
     async idle() {

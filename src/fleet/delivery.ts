@@ -81,6 +81,7 @@ export function createDelivery(dependencies: {
     const ids = [...new Set(sends.map((send) => send.frame.orchestrator_id))];
     const found = await presence.owners(ids);
     const owners = new Map(ids.map((id, at) => [id, found[at]]));
+    const doubt = found.includes(undefined) ? await doubtOf() : undefined;
     const queues = new Map<string, Followed[]>();
     const placed = new Set<Followed>();
     for (const send of sends) {
@@ -114,8 +115,19 @@ export function createDelivery(dependencies: {
     await Promise.all(writes);
     return sends.map((send) => {
       if (failures.has(send)) return { kind: 'failed', error: failures.get(send) };
-      return placed.has(send) || send.routedAt > 0 ? { kind: 'queued' } : { kind: 'not_connected' };
+      if (placed.has(send) || send.routedAt > 0) return { kind: 'queued' };
+      return doubt === undefined ? { kind: 'not_connected' } : { kind: 'failed', error: doubt };
     });
+  }
+
+  /** Why one that was not found may be connected all the same. */
+  async function doubtOf(): Promise<unknown> {
+    try {
+      await presence.requireWhole();
+      return undefined;
+    } catch (error) {
+      return error;
+    }
   }
 
   function isDue(send: Followed, owner: Owner): boolean {

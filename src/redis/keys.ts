@@ -3,9 +3,11 @@
 export interface Keys {
   /** Sorted set: node_id → when its lease ends, ms by Redis's clock. No expiry; the sweep removes dead nodes. */
   readonly nodes: string;
+  /** String: there while the presence in a new data set may lack whole replicas. Expires after one lease. */
+  readonly incomplete: string;
   /** String: when this data set began, ms by Redis's clock. Gone when Redis comes back empty. No expiry. */
   readonly born: string;
-  /** Hash: started_at, draining. Expires with the node's lease. */
+  /** Hash: started_at, draining, registered (1 once its presence is whole). Expires with the node's lease. */
   node(nodeId: string): string;
   /** Hash: orchestrator_id → `{epoch} {node_id}`, the connection that counts. No expiry; the sweep clears. */
   readonly owners: string;
@@ -33,6 +35,7 @@ export function createKeys(prefix: string): Keys {
   const root = `{${prefix}}`;
   return {
     nodes: `${root}:nodes`,
+    incomplete: `${root}:incomplete`,
     born: `${root}:born`,
     node: (nodeId) => `${root}:node:${nodeId}`,
     owners: `${root}:owners`,

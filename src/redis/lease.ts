@@ -58,7 +58,7 @@ export function createLease(options: {
   leaseMs: number;
   renewEveryMs: number;
   onRegained(): Promise<void>;
-  onHeld?(): void;
+  onHeld?(): Promise<void>;
   log: Log;
 }): Lease {
   const { redis, keys, nodeId, leaseMs } = options;
@@ -77,7 +77,7 @@ export function createLease(options: {
   async function renew(): Promise<void> {
     const asked = performance.now();
     const reply = await renewScript(
-      [keys.nodes, keys.born, keys.node(nodeId)],
+      [keys.nodes, keys.born, keys.node(nodeId), keys.incomplete],
       [nodeId, leaseMs, options.startedAt, draining ? 1 : 0],
     );
     if (reply !== 1 || asked > heldUntil) {
@@ -89,12 +89,13 @@ export function createLease(options: {
       registered = true;
       try {
         await options.onRegained();
+        await redis.hset(keys.node(nodeId), 'registered', 1);
       } catch (error) {
         registered = false;
         throw error;
       }
       heldSince ??= performance.now();
-      options.onHeld?.();
+      await options.onHeld?.();
     }
   }
 

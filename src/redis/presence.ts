@@ -2,6 +2,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
+import { PresenceIncomplete } from './failures.ts';
 import type { Keys } from './keys.ts';
 import { loadScript } from './script.ts';
 
@@ -56,6 +57,10 @@ export interface Presence {
   seen(orchestratorId: string, atMs: number): void;
   get(orchestratorId: string): Promise<Present | undefined>;
   liveNodes(): Promise<string[]>;
+  /** @throws PresenceIncomplete while who is not found may be connected all the same: Redis came back empty */
+  requireWhole(): Promise<void>;
+  /** Ends that, if all these nodes have registered their presence. */
+  settleWhole(nodeIds: readonly string[]): Promise<void>;
   /** Everyone connected through a live node, by id. */
   list(): Promise<Present[]>;
   /** How many are connected through a live node. */
@@ -111,9 +116,15 @@ export function createPresence(options: {
     onFailure: () => 'refuse',
   });
 
+  async function requireWhole(): Promise<void> {
+    const [born, incomplete] = await redis.mget(keys.born, keys.incomplete);
+    if (born === null || incomplete !== null) throw new PresenceIncomplete();
+  }
+
   async function read(ids: readonly string[] | undefined): Promise<Present[]> {
     const live = await options.liveNodes();
-    const [hashes, scores] = await Promise.all([
+    const [, hashes, scores] = await Promise.all([
+      requireWhole(),
       Promise.all(live.map((node) => entriesOf(node, ids))),
       ids === undefined
         ? redis.zrange(keys.lastSeen, 0, '-1', 'WITHSCORES').then(asScores)
@@ -182,10 +193,18 @@ export function createPresence(options: {
       return (await read([orchestratorId]))[0];
     },
     liveNodes: options.liveNodes,
+    requireWhole,
+    async settleWhole(nodeIds) {
+      const registered = await Promise.all(nodeIds.map((node) => redis.hget(keys.node(node), 'registered')));
+      if (registered.every((flag) => flag === '1')) await redis.del(keys.incomplete);
+    },
     list: () => read(undefined),
     async count() {
       const live = await options.liveNodes();
-      const counts = await Promise.all(live.map((node) => redis.hlen(keys.presence(node))));
+      const [counts] = await Promise.all([
+        Promise.all(live.map((node) => redis.hlen(keys.presence(node)))),
+        requireWhole(),
+      ]);
       return counts.reduce((sum, count) => sum + count, 0);
     },
     async beatsPerMinute() {

@@ -28,7 +28,7 @@ function openLease(nodeId: string) {
       registrations.push(registration);
       return registration.promise;
     },
-    onHeld() {
+    async onHeld() {
       held += 1;
     },
     log,
