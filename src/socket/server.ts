@@ -12,6 +12,7 @@ import type { RedisConnections } from '../redis/connection.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Owner } from '../redis/presence.ts';
 import { type ConversationContext, startConversation } from './conversation.ts';
+import { createDoorway } from './doorway.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
 import { createSendBuffers } from './send-buffer.ts';
@@ -71,6 +72,7 @@ export function openSockets(options: {
   pingTimeoutMs: number;
   frameLimitBytes: number;
   sendBufferBytes: number;
+  connectionsPerSecond: number;
   /** Told of frames that waited for an orchestrator which has just connected here. */
   onFrame(frame: Frame, emit?: Emit): void;
   onIndependence(): void;
@@ -95,6 +97,7 @@ export function openSockets(options: {
     }),
   });
   routeExactly(options.http, io, others);
+  io.engine.use(createDoorway({ ...options, now: () => performance.now() }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
   io.engine.on('connection_error', (error: { code: number; message: string }) =>
     log.debug({ source: 'socket' }, `A connection was refused: ${error.message} (${error.code})`),
