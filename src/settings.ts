@@ -40,6 +40,7 @@ const schema = z
       pingTimeoutMs: milliseconds,
       frameLimitBytes: integer(1024),
       unacknowledgedBeats: integer(1),
+      connectionsPerSecond: integer(1),
       pendingHandshakes: integer(1),
       sendBufferBytes: integer(2048),
     }),

@@ -220,7 +220,12 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
   function heed(error: z.infer<typeof errorSchema>) {
     const { code, message, retryable, retry_after_ms } = error;
     if (!retryable) return finish({ why: 'refused', code, message });
-    if (state === 'connecting') return retry(code, message, retry_after_ms);
+    if (state === 'connecting') {
+      if (retry_after_ms === undefined) return retry(code, message);
+      // The controller knows when there is room for us, and tells everybody another time.
+      discard();
+      return connectIn(retry_after_ms + random() * backoff.baseMs, code, message);
+    }
     // Leaving would make an outage of the stores a storm of handshakes: the controller closes what cannot stay.
     complaint = error;
     tell({ type: 'complaint', code, message });

@@ -11,7 +11,10 @@ import type { Frame } from '../queue/frame.ts';
 import type { RedisConnections } from '../redis/connection.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Owner } from '../redis/presence.ts';
+
 import { type ConversationContext, spread, startConversation } from './conversation.ts';
+import { createDoorway } from './doorway.ts';
+
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
 import { createSendBuffers } from './send-buffer.ts';
@@ -76,6 +79,7 @@ export function openSockets(options: {
   pingTimeoutMs: number;
   frameLimitBytes: number;
   sendBufferBytes: number;
+  connectionsPerSecond: number;
   /** Told of frames that waited for an orchestrator which has just connected here. */
   onFrames(frames: readonly Frame[], emit: Emit): void;
   onIndependence(): void;
@@ -101,6 +105,7 @@ export function openSockets(options: {
     }),
   });
   routeExactly(options.http, io, others);
+  io.engine.use(createDoorway({ ...options, now: () => performance.now() }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
   io.engine.on('connection_error', (error: { code: number; message: string }) =>
     log.debug({ source: 'socket' }, `A connection was refused: ${error.message} (${error.code})`),
@@ -199,8 +204,8 @@ export function openSockets(options: {
     async close() {
       draining = true;
       closing = true;
-      // Calls in hand are answered; one that is sent slowly must not hold the stop.
-      const grace = setTimeout(() => options.calls.dropUnread(), callGraceMs);
+      // Calls in hand are answered; one that is sent slowly must not hold the stop, nor a peer that reads no goodbye.
+      const grace = setTimeout(() => options.calls.drop(), callGraceMs);
       await io.close();
       clearTimeout(grace);
       await Promise.all(departures);

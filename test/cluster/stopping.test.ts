@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import test from 'ava';
 import { createKeys } from '../../src/redis/keys.ts';
 import { errorOf, linesOf } from '../support/answers.ts';
+import { connectOrchestrator } from '../support/orchestrator.ts';
 import { openProxy } from '../support/proxy.ts';
 import { rowsOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
@@ -306,4 +307,21 @@ test.serial('a call that is sent slowly does not hold the stop', async (t) => {
   t.true(performance.now() - startedAt < 5_000);
   const nodes = await world.api.get('/api/v1/internal/nodes');
   t.is(nodes.body.total_count, 1);
+});
+
+test.serial('a peer that reads nothing does not hold the stop', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const network = stack.adopt(await openProxy(), (it) => it.close());
+  const world = stack.adopt(await openWorld({ replicas: 2 }), (it) => it.close());
+  const { controller } = world.replica(1);
+  const orchestrator = await connectOrchestrator(network.through(controller.url));
+  stack.defer(() => orchestrator.close());
+  await orchestrator.handshake('deaf-1');
+  network.stall();
+  const startedAt = performance.now();
+
+  await controller.stop();
+
+  t.true(performance.now() - startedAt < 10_000);
+  t.is((await rowsOf(world, 'deaf-1')).instance?.status, 'inactive');
 });

@@ -1,0 +1,51 @@
+// Owns the pace at which new connections are let in, so that a fleet that comes back at once does not hold the event loop.
+import type { IncomingMessage } from 'node:http';
+
+/** As a middleware of Engine.IO. */
+export type Doorway = (request: IncomingMessage, response: unknown, next: () => void) => void;
+
+const tickMs = 20;
+/** So much of a second's connections may come at once. */
+const burst = 0.1;
+
+/**
+ * Lets in so many a second; the others wait, in order, as sockets that nothing is done for yet.
+ * @param options.now milliseconds on a clock that nobody sets
+ */
+export function createDoorway(options: { connectionsPerSecond: number; now(): number }): Doorway {
+  const { connectionsPerSecond, now } = options;
+  const most = Math.max(1, connectionsPerSecond * burst);
+  const queue: { request: IncomingMessage; next: () => void }[] = [];
+  let places = most;
+  let countedAtMs = now();
+
+  function letIn(): void {
+    places = Math.min(most, places + ((now() - countedAtMs) / 1_000) * connectionsPerSecond);
+    countedAtMs = now();
+    let at = 0;
+    for (; at < queue.length && places >= 1; at += 1) {
+      const { request, next } = queue[at] ?? {};
+      // Who has given up meanwhile takes no place.
+      if (request?.socket.destroyed !== false) continue;
+      request.socket.off('error', ignore);
+      places -= 1;
+      next?.();
+    }
+    queue.splice(0, at);
+    if (queue.length > 0) setTimeout(letIn, tickMs);
+  }
+
+  return (request, _response, next) => {
+    const { searchParams } = new URL(request.url ?? '/', 'http://any');
+    // A poll, or an upgrade, of a connection that is in already.
+    if (searchParams.has('sid')) return next();
+    // Between HTTP's listeners and the websocket's a lost connection would be an error that nobody handles.
+    request.socket.on('error', ignore);
+    queue.push({ request, next });
+    if (queue.length === 1) letIn();
+  };
+}
+
+function ignore(): void {
+  // Its socket is destroyed, which is looked at before it is let in.
+}
