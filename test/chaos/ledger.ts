@@ -108,7 +108,9 @@ export function createLedger(): Ledger {
       const takenMs = Date.parse(String(frame.timestamp));
       call.arrivals.push({ messageId: frame.message_id, atMs: Date.now(), takenMs });
       const lane = laneOf(orchestratorId, call.sender);
-      arrived.set(lane, [...(arrived.get(lane) ?? []), call]);
+      const before = arrived.get(lane) ?? [];
+      arrived.set(lane, before);
+      before.push(call);
     },
     beat(orchestratorId, ts) {
       count.beats += 1;

@@ -89,6 +89,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     if (bag.length === 0) bag = draws.shuffled([...faults.keys()]);
     const kind = bag.pop() ?? '';
     now = kind;
+    traffic.hurry();
+    await pause(draws.between(100, 500));
     let healedAt = performance.now();
     await faults.get(kind)?.(() => {
       healedAt = performance.now();
