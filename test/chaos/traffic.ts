@@ -77,6 +77,7 @@ export function startTraffic(options: {
   async function single(sender: ReplicaProcess, id: string, random: Random): Promise<Call> {
     const call = ledger.open(id, sender.nodeId, timeoutMs);
     const body = draw(call, random);
+    const startedAt = performance.now();
     try {
       const answer = await sender.api.request(pathOf(id), {
         method: 'POST',
@@ -87,6 +88,10 @@ export function startTraffic(options: {
       const told =
         answer.status === 200 && body.ack ? (answerSchema.parse(answer.body).ack ?? null) : undefined;
       ledger.close(call, answer.status, told);
+      if (answer.status !== 503) return call;
+      ledger.refusalsMs.push(performance.now() - startedAt);
+      if (!answer.headers.has('retry-after'))
+        ledger.broke('unavailable without Retry-After', `call ${call.number} through ${sender.nodeId}`);
     } catch {
       // The replica is gone, or does not move: what became of the call nobody was told.
       ledger.close(call, 'nothing');
