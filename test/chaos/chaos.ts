@@ -35,8 +35,6 @@ const { minutes, orchestrators, rate, logs, seed = Math.floor(Math.random() * 2 
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(
   new URL('../../node_modules/.cache/moolai-controller/compiled', import.meta.url),
 );
-const interrupted = new AbortController();
-process.once('SIGINT', () => interrupted.abort());
 console.log(`Chaos for ${minutes} minutes with ${orchestrators} orchestrators, --seed ${seed}`);
 const report = await runChaos({
   seed,
@@ -48,7 +46,6 @@ const report = await runChaos({
   durations: { pauseMs: 20_000, outageMs: 10_000 },
   backoff: { baseMs: 500, capMs: 5_000 },
   onProgress: (line) => console.log(line),
-  signal: interrupted.signal,
 });
 if (logs !== undefined) {
   await mkdir(logs, { recursive: true });

@@ -23,10 +23,12 @@ export interface Breach {
 export interface Ledger {
   readonly calls: readonly Call[];
   readonly breaches: readonly Breach[];
-  /** Of each orchestrator, the newest time that a heartbeat was acknowledged with, ms. */
-  readonly beats: ReadonlyMap<string, number>;
+  /** Of each orchestrator, the times that its heartbeats were acknowledged with, ms. */
+  readonly beats: ReadonlyMap<string, ReadonlySet<number>>;
   /** `mistaken` are the calls refused as not connected whose orchestrator had a connection all the while. */
   readonly count: { beats: number; repeats: number; mistaken: number };
+  /** How long each 503 took, for calls alone on their connection. A paused replica's are among them. */
+  readonly refusalsMs: number[];
   /** Calls through one replica to one orchestrator are opened in the order in which they are sent. */
   open(orchestratorId: string, sender: string, timeoutMs: number): Call;
   /** @param ack what the answer said that the orchestrator had acknowledged with, where it was asked for */
@@ -49,7 +51,7 @@ const expected: ReadonlySet<number | 'nothing' | undefined> = new Set([200, 202,
 export function createLedger(): Ledger {
   const calls: Call[] = [];
   const breaches: Breach[] = [];
-  const beats = new Map<string, number>();
+  const beats = new Map<string, Set<number>>();
   const count = { beats: 0, repeats: 0, mistaken: 0 };
   /** By orchestrator and sender, in the order of arrival. */
   const arrived = new Map<string, Call[]>();
@@ -85,6 +87,7 @@ export function createLedger(): Ledger {
     breaches,
     beats,
     count,
+    refusalsMs: [],
     open(orchestratorId, sender, timeoutMs) {
       const call: Call = {
         number: calls.length,
@@ -108,11 +111,14 @@ export function createLedger(): Ledger {
       const takenMs = Date.parse(String(frame.timestamp));
       call.arrivals.push({ messageId: frame.message_id, atMs: Date.now(), takenMs });
       const lane = laneOf(orchestratorId, call.sender);
-      arrived.set(lane, [...(arrived.get(lane) ?? []), call]);
+      const before = arrived.get(lane) ?? [];
+      arrived.set(lane, before);
+      before.push(call);
     },
     beat(orchestratorId, ts) {
       count.beats += 1;
-      beats.set(orchestratorId, Math.max(beats.get(orchestratorId) ?? 0, Date.parse(ts)));
+      const times = beats.get(orchestratorId) ?? new Set();
+      beats.set(orchestratorId, times.add(Date.parse(ts)));
     },
     broke,
     judge,

@@ -1,6 +1,7 @@
 // Owns what must hold at rest: when no fault is left and everyone has had time to come back.
 import type { Cluster } from '../support/cluster.ts';
 import { until } from '../support/until.ts';
+import { findLostBeats } from './beat-record.ts';
 import type { Fleet } from './fleet.ts';
 import { type Ledger, probe } from './ledger.ts';
 import type { ReplicaSet } from './replica-set.ts';
@@ -77,7 +78,8 @@ export async function inspect(scene: Scene, withinMs: number): Promise<void> {
       for (const detail of details) scene.ledger.broke(kind, detail);
     }
   }
-  for (const fault of await compareBeats(scene)) scene.ledger.broke('acknowledged heartbeat lost', fault);
+  for (const fault of await findLostBeats(scene.cluster, scene.ledger.beats))
+    scene.ledger.broke('acknowledged heartbeat lost', fault);
 }
 
 async function countSockets({ replicas, fleet }: Scene): Promise<string[]> {
@@ -147,14 +149,4 @@ async function findQueued({ replicas, cluster }: Scene): Promise<string[]> {
     return waiting + active === 0 ? [] : [`${nodeId}: ${waiting} wait, ${active} in hand`];
   });
   return (await Promise.all(depths)).flat();
-}
-
-async function compareBeats({ cluster, ledger }: Scene): Promise<string[]> {
-  const rows = await cluster.sql(
-    'SELECT orchestrator_id, extract(epoch FROM last_seen)::float8 * 1000 AS ms FROM orchestrator_instances',
-  );
-  const byId = new Map(rows.map((row) => [row.orchestrator_id, Math.round(Number(row.ms))]));
-  return [...ledger.beats]
-    .filter(([id, acknowledgedMs]) => !((byId.get(id) ?? 0) >= acknowledgedMs))
-    .map(([id, ms]) => `${id}: acknowledged ${new Date(ms).toISOString()}, its row has ${byId.get(id)}`);
 }

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { openCluster } from '../support/cluster.ts';
 import type { SettingsChanges } from '../support/world.ts';
 import { openBalancer } from './balancer.ts';
+import { recordBeats } from './beat-record.ts';
 import { createFaults, type Durations } from './faults.ts';
 import { openFleet } from './fleet.ts';
 import { createLedger, type Ledger } from './ledger.ts';
@@ -22,8 +23,6 @@ export interface ChaosOptions {
   /** The client's own, or quicker where the leases are. */
   readonly backoff: { readonly baseMs: number; readonly capMs: number };
   readonly onProgress: (line: string) => void;
-  /** Ends the faults early. */
-  readonly signal?: AbortSignal;
 }
 
 export interface ChaosReport {
@@ -40,13 +39,14 @@ const wholeWithinMs = 60_000;
 const progressEveryMs = 5_000;
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
-  const { onProgress, signal = new AbortController().signal } = options;
+  const { onProgress } = options;
   const random = createRandom(options.seed);
   const ledger = createLedger();
   const struck = new Map<string, number>();
   const recoveriesMs: number[] = [];
   await using closing = new AsyncDisposableStack();
   const cluster = closing.use(await openCluster({ replicas: 0, config: options.config }));
+  await recordBeats(cluster);
   const replicas = closing.use(openReplicaSet(cluster, ledger));
   await Promise.all(Array.from({ length: options.replicas }, () => replicas.grow()));
   // Where a connection ends up is chance of its own: how many there will be is not for the seed to say.
@@ -84,11 +84,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const draws = random.fork();
   const faults = createFaults({ cluster, replicas, random: draws, ledger, durations: options.durations });
   let bag: string[] = [];
-  while (performance.now() - startedAt < options.durationMs && !signal.aborted) {
+  while (performance.now() - startedAt < options.durationMs) {
     // Each kind once before any comes again.
     if (bag.length === 0) bag = draws.shuffled([...faults.keys()]);
     const kind = bag.pop() ?? '';
     now = kind;
+    traffic.hurry();
+    await pause(draws.between(100, 500));
     let healedAt = performance.now();
     await faults.get(kind)?.(() => {
       healedAt = performance.now();
@@ -101,7 +103,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       onProgress(`${seconds()} s  ${kind}: whole after ${Math.round(performance.now() - healedAt)} ms`);
     } else
       onProgress(`${seconds()} s  ${kind}: ${overlaps ? 'the next one comes at once' : 'never got over'}`);
-    await pause(draws.between(200, 2_000), undefined, { signal }).catch(() => undefined);
+    await pause(draws.between(200, 2_000));
   }
 
   now = 'coming to rest';

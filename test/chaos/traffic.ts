@@ -10,10 +10,14 @@ import type { Random } from './random.ts';
 const timeoutMs = 5_000;
 /** The answer has a way to go; after that the replica must be dead or paused. */
 const patienceMs = timeoutMs + 3_000;
-const senders = 8;
+const senders = 16;
+/** How long the senders send without a pause when told to hurry. */
+const hurryMs = 1_000;
 const answerSchema = z.object({ ack: z.unknown() });
 
 export interface Traffic {
+  /** Sends as fast as answers come, for a second: a fault that strikes now finds much under way. */
+  hurry(): void;
   /** Sends nothing more; resolves once everything is answered or given up. */
   stop(): Promise<void>;
 }
@@ -28,12 +32,14 @@ export function startTraffic(options: {
 }): Traffic {
   const { ledger } = options;
   const stopping = new AbortController();
+  let hurryUntil = 0;
+  let waking = new AbortController();
 
   async function run(at: number, random: Random): Promise<void> {
     const mine = options.members.filter((_, index) => index % senders === at);
     while (!stopping.signal.aborted && mine.length > 0) {
       const sender = options.sender();
-      const calls = random.between(1, 4);
+      const calls = random.between(1, 6);
       if (sender !== undefined) {
         const member = random.pick(mine);
         const startedAtMs = Date.now();
@@ -43,8 +49,9 @@ export function startTraffic(options: {
         const stayed = member.orchestrator.state === 'connected' && member.connectedAtMs < startedAtMs;
         if (stayed) ledger.count.mistaken += made.filter((call) => call.answer === 409).length;
       }
+      if (sender !== undefined && performance.now() < hurryUntil) continue;
       await pause((1_000 * calls * senders) / options.callsPerSecond, undefined, {
-        signal: stopping.signal,
+        signal: AbortSignal.any([stopping.signal, waking.signal]),
       }).catch(() => undefined);
     }
   }
@@ -70,6 +77,7 @@ export function startTraffic(options: {
   async function single(sender: ReplicaProcess, id: string, random: Random): Promise<Call> {
     const call = ledger.open(id, sender.nodeId, timeoutMs);
     const body = draw(call, random);
+    const startedAt = performance.now();
     try {
       const answer = await sender.api.request(pathOf(id), {
         method: 'POST',
@@ -80,6 +88,10 @@ export function startTraffic(options: {
       const told =
         answer.status === 200 && body.ack ? (answerSchema.parse(answer.body).ack ?? null) : undefined;
       ledger.close(call, answer.status, told);
+      if (answer.status !== 503) return call;
+      ledger.refusalsMs.push(performance.now() - startedAt);
+      if (!answer.headers.has('retry-after'))
+        ledger.broke('unavailable without Retry-After', `call ${call.number} through ${sender.nodeId}`);
     } catch {
       // The replica is gone, or does not move: what became of the call nobody was told.
       ledger.close(call, 'nothing');
@@ -107,6 +119,11 @@ export function startTraffic(options: {
 
   const running = Array.from({ length: senders }, (_, at) => run(at, options.random.fork()));
   return {
+    hurry() {
+      hurryUntil = performance.now() + hurryMs;
+      waking.abort();
+      waking = new AbortController();
+    },
     async stop() {
       stopping.abort();
       await Promise.all(running);
