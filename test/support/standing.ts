@@ -76,8 +76,11 @@ export async function liveOn(replica: ReplicaProcess): Promise<Record<string, { 
 }
 
 /** Heartbeats that were acknowledged as processed and are not in Postgres. */
-export async function findLost(cluster: Cluster, contenders: readonly Contender[]): Promise<string[]> {
-  const acknowledged = contenders.filter((each) => each.processed.length > 0);
+export async function findLost(
+  cluster: Cluster,
+  all: readonly Pick<Contender, 'orchestratorId' | 'processed'>[],
+): Promise<string[]> {
+  const acknowledged = all.filter((each) => each.processed.length > 0);
   const rows = await cluster.sql(
     `SELECT a.orchestrator_id, a.ts, i.last_seen
      FROM unnest($1::text[], $2::timestamptz[]) AS a (orchestrator_id, ts)
