@@ -258,18 +258,22 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
 
   /** Connects anew while the old connection goes on: what is sent to us meanwhile arrives. */
   function move(afterMs: number) {
-    for (const cancel of [cancelDeadline, cancelPulse, cancelRepeat]) cancel();
+    // One that was not welcomed yet is no connection to keep; one that is being left already still is.
+    if (state === 'connected') keepOld();
+    discard();
+    // The controller has spread those it asked: nothing is to be added.
+    connectIn(afterMs, 'draining', 'the controller asked to reconnect');
+  }
+
+  function keepOld() {
     release();
-    const old = socket;
+    leaving = socket;
     socket = undefined;
-    leaving = old;
-    old?.removeAllListeners().offAny();
-    old?.onAny((event: string, ...received: unknown[]) => {
+    leaving?.removeAllListeners().offAny();
+    leaving?.onAny((event: string, ...received: unknown[]) => {
       // What it says of itself is of no interest any more.
       if (!['superseded', 'reconnect', 'error', 'provision_config'].includes(event)) receive(event, received);
     });
-    // The controller has spread those it asked: nothing is to be added.
-    connectIn(afterMs, 'draining', 'the controller asked to reconnect');
   }
 
   function release() {
