@@ -18,20 +18,35 @@ export interface RedisConnections {
 }
 
 const longestReconnectPauseMs = 500;
+/**
+ * A connection that the network lost says nothing, and TCP takes a quarter of an hour to find out: one that is owed an
+ * answer and hears nothing is opened anew, after the command time-out, or after this where the worker of a queue may
+ * block for ten seconds by itself.
+ */
+const blockedWithinMs = 12_000;
+/** A connection that only listens is owed nothing: it is asked something this often. */
+const askEveryMs = 2_000;
 
 /** Opens the connections lazily: a Redis that is down now is an error of the call that needs it, not of this. */
 export function openRedis(options: { url: string; commandTimeoutMs: number; log: Log }): RedisConnections {
   const opened: Redis[] = [];
+  const timers: NodeJS.Timeout[] = [];
   const availability = createAvailability('Redis', options.log);
   let closing = false;
 
-  function open(purpose: string, bounded: boolean, Client = Redis): Redis {
+  function open(
+    purpose: string,
+    bounded: boolean,
+    Client = Redis,
+    silenceMs = options.commandTimeoutMs,
+  ): Redis {
     const client = new Client(options.url, {
       connectionName: `moolai-controller:${purpose}`,
       connectTimeout: options.commandTimeoutMs,
       enableOfflineQueue: !bounded,
       // BullMQ insists on null for connections that block.
       maxRetriesPerRequest: bounded ? 0 : null,
+      socketTimeout: silenceMs,
       ...(bounded ? { commandTimeout: options.commandTimeoutMs, autoResendUnfulfilledCommands: false } : {}),
       retryStrategy: (attempt) => Math.min(attempt * 50, longestReconnectPauseMs),
     });
@@ -63,11 +78,21 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
     }
   }
 
+  function listen(purpose: string): Redis {
+    const client = open(purpose, false, UnattendedRedis);
+    const asking = setInterval(() => {
+      // What becomes of the connection is for its time-out to say.
+      if (client.status === 'ready') client.ping().catch(() => undefined);
+    }, askEveryMs);
+    timers.push(asking);
+    return client;
+  }
+
   const commands = open('commands', true);
   return {
     commands,
-    patient: (purpose) => open(purpose, false),
-    unattended: (purpose) => open(purpose, false, UnattendedRedis),
+    patient: (purpose) => open(purpose, false, Redis, blockedWithinMs),
+    unattended: listen,
     async tried() {
       if (commands.status === 'ready') return;
       await new Promise<void>((resolve) => {
@@ -79,6 +104,7 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
     },
     async close() {
       closing = true;
+      for (const timer of timers) clearInterval(timer);
       for (const client of opened.reverse()) client.disconnect();
     },
   };
