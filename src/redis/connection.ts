@@ -30,6 +30,7 @@ const askEveryMs = 2_000;
 /** Opens the connections lazily: a Redis that is down now is an error of the call that needs it, not of this. */
 export function openRedis(options: { url: string; commandTimeoutMs: number; log: Log }): RedisConnections {
   const opened: Redis[] = [];
+  const timers: NodeJS.Timeout[] = [];
   const availability = createAvailability('Redis', options.log);
   let closing = false;
 
@@ -83,7 +84,7 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
       // What becomes of the connection is for its time-out to say.
       if (client.status === 'ready') client.ping().catch(() => undefined);
     }, askEveryMs);
-    client.once('end', () => clearInterval(asking));
+    timers.push(asking);
     return client;
   }
 
@@ -103,6 +104,7 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
     },
     async close() {
       closing = true;
+      for (const timer of timers) clearInterval(timer);
       for (const client of opened.reverse()) client.disconnect();
     },
   };

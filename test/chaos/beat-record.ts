@@ -23,6 +23,8 @@ export async function findLostBeats(
   { sql }: Cluster,
   acknowledged: ReadonlyMap<string, ReadonlySet<number>>,
 ): Promise<string[]> {
+  // As they are now: more are acknowledged while the record is read.
+  const known = [...acknowledged].map(([id, times]) => [id, [...times]] as const);
   const committed = new Set<string>();
   for (const row of await sql('SELECT DISTINCT orchestrator_id, ms FROM committed_beats'))
     committed.add(`${row.orchestrator_id} ${row.ms}`);
@@ -31,7 +33,7 @@ export async function findLostBeats(
   );
   const lastSeen = new Map(rows.map((row) => [row.orchestrator_id, Math.round(Number(row.ms))]));
   const lost: string[] = [];
-  for (const [id, times] of acknowledged)
+  for (const [id, times] of known)
     for (const ms of times) {
       const name = `${id}, acknowledged with ${new Date(ms).toISOString()}`;
       if (!committed.has(`${id} ${ms}`)) lost.push(`${name}, was never committed`);
