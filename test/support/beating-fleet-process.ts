@@ -10,7 +10,9 @@ const errorSchema = z.object({ code: z.string(), message: z.string() });
 /** Handshakes under way at once while the fleet assembles. */
 const atOnce = 100;
 
-const { urls, count, prefix, everyMs } = optionsSchema.parse(JSON.parse(process.argv[2] ?? ''));
+const { urls, count, prefix, organizations, everyMs } = optionsSchema.parse(
+  JSON.parse(process.argv[2] ?? ''),
+);
 const fleet = Array.from({ length: count }, (_, at) => createMember(at));
 const totals = { lost: 0, sent: 0, acknowledged: 0 };
 const errors: Record<string, number> = {};
@@ -18,6 +20,7 @@ const messages = new Set<string>();
 
 interface Member {
   id: string;
+  organizationId: string;
   url: string;
   socket: Socket | undefined;
   epoch: number;
@@ -30,6 +33,7 @@ function createMember(at: number): Member {
   const url = urls[at % urls.length] ?? '';
   return {
     id: `${prefix}${at}`,
+    organizationId: `tenant-${(at >> 1) % organizations}`,
     url,
     socket: undefined,
     epoch: 0,
@@ -63,9 +67,8 @@ async function connect(member: Member): Promise<void> {
     socket.once('connect', resolve);
     socket.once('connect_error', reject);
   });
-  const ack: unknown = await socket
-    .timeout(60_000)
-    .emitWithAck('handshake', { type: 'handshake', data: { orchestrator_id: member.id } });
+  const data = { orchestrator_id: member.id, organization_id: member.organizationId };
+  const ack: unknown = await socket.timeout(60_000).emitWithAck('handshake', { type: 'handshake', data });
   member.epoch = handshakeAckSchema.parse(ack).epoch;
 }
 

@@ -8,6 +8,8 @@ export const optionsSchema = z.object({
   urls: z.array(z.url()).min(1),
   count: z.int().min(1),
   prefix: z.string(),
+  /** How many organizations they share, so that replicas write the same rows. */
+  organizations: z.int().min(1),
   everyMs: z.int().min(1),
 });
 type FleetOptions = z.infer<typeof optionsSchema>;
