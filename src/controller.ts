@@ -156,6 +156,7 @@ export async function startController(
     clock,
     nodeId,
     ...settings.delivery,
+    routeWithinMs: settings.redis.commandTimeoutMs,
     metrics,
     log,
   });

@@ -64,10 +64,13 @@ export function createDelivery(dependencies: {
   watchEveryMs: number;
   /** How long a frame may go unanswered before it is sent again; from then on twice as long each time. */
   resendAfterMs: number;
+  /** How long a call waits until its message is in a queue. */
+  routeWithinMs: number;
   metrics: Metrics;
   log: Log;
 }): Delivery {
-  const { presence, outbox, clock, nodeId, watchEveryMs, resendAfterMs, metrics, log } = dependencies;
+  const { presence, outbox, clock, nodeId, watchEveryMs, resendAfterMs, routeWithinMs, metrics, log } =
+    dependencies;
   const followed = createFollowed();
   /** Replicas whose queue may hold a frame that nobody took. */
   const suspects = new Set<string>();
@@ -86,7 +89,8 @@ export function createDelivery(dependencies: {
     const placed = new Set<Followed>();
     for (const send of sends) {
       const owner = owners.get(send.frame.orchestrator_id);
-      if (owner === undefined) continue;
+      // Nobody waits any more for one that was answered meanwhile.
+      if (owner === undefined || !followed.has(send)) continue;
       for (const each of followed.upTo(send)) {
         if (placed.has(each) || (each !== send && each.routedAt === 0)) continue;
         if (each.routedAt > 0 && !isDue(each, owner)) continue;
@@ -212,7 +216,9 @@ export function createDelivery(dependencies: {
 
   async function dispatch(send: Followed): Promise<Sent> {
     const { message_id: messageId, orchestrator_id: orchestratorId, ack } = send.frame;
-    const routed = await routes.add(messageId, send);
+    const routed = await within(routeWithinMs, routes.add(messageId, send), () =>
+      unavailable('Redis', new Error(`no answer within ${routeWithinMs} ms`)),
+    );
     if (routed.kind === 'not_connected') throw notConnected(orchestratorId);
     if (routed.kind === 'failed') throw routed.error;
     if (send.outcome === undefined) {
