@@ -67,9 +67,9 @@ test('a fleet whose replicas were all killed is back within a minute, and no rep
   const starvedMs = control.max / 1e6;
   const told = [...delays.values()].map((ms) => `${Math.round(ms)} ms`).join(', ');
   t.log(
-    `${count} orchestrators back after ${(backMs / 1_000).toFixed(1)} s; longest event-loop delays ${told}`,
+    `${count} orchestrators back after ${(backMs / 1_000).toFixed(1)} s; longest event-loop delays ${told} (here ${Math.round(starvedMs)} ms)`,
   );
-  for (const ms of delays.values()) t.true(ms < longestDelayMs, told);
+  for (const ms of delays.values()) t.true(ms < longestDelayMs + starvedMs, told);
   for (const replica of replicas) t.true((await gaugeOf(replica, 'process_resident_memory_bytes')) < 400e6);
   t.is(await until('live to be whole', () => liveOn(replicas[0])), count);
 });
