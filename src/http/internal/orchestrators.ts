@@ -170,7 +170,7 @@ export function internalOrchestratorRoutes(fleet: {
       path: '/orchestrators/:id/send',
       summary: 'Send a message over the orchestrator’s socket, wherever that is',
       responses: {
-        200: 'Emitted, or acknowledged if `ack` asks for it',
+        200: 'Received, or acknowledged if `ack` asks for it',
         202: 'Queued: `wait` is false',
         404: undefined,
         409: 'not_connected',
