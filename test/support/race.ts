@@ -59,6 +59,8 @@ export interface Race extends AsyncDisposable {
 }
 
 const sendTimeoutMs = 2_000;
+/** Several of the leases that the replicas under test hold. */
+const restWithinMs = 15_000;
 /** How much later than at its deadline a frame may be read here: this process has other things to do. */
 const lateMs = 1_000;
 
@@ -155,7 +157,7 @@ export function openRace(cluster: Cluster, name: string): Race {
     await until('every handshake to be answered', () =>
       contenders.every((each) => each.isOver || each.welcome !== undefined),
     );
-    await untilAtRest(cluster, contenders);
+    await untilAtRest(cluster, contenders, restWithinMs);
     const wrong = deliveries(answers);
     // What has come to rest stays so: a heartbeat of each must not change it.
     for (const each of contenders) each.beat();
