@@ -38,7 +38,8 @@ test('a rolling restart of three replicas loses no heartbeat and fails no messag
   t.timeout(150_000);
   await using cluster = await openCluster({
     replicas: 3,
-    config: { socket: { heartbeatIntervalMs: 2_000 } },
+    // Time to move for those who share two cores with three replicas, and with other tests.
+    config: { socket: { heartbeatIntervalMs: 2_000 }, shutdown: { reconnectGraceMs: 9_000 } },
   });
   const rotation = new Set(cluster.replicas);
   const draw = () => [...rotation][Math.floor(Math.random() * rotation.size)];

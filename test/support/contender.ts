@@ -18,6 +18,8 @@ export interface ReceivedFrame {
 export interface Contender {
   readonly orchestratorId: string;
   readonly socket: Socket;
+  /** Resolves once its handshake is on its way, or never will be. */
+  readonly dialed: Promise<void>;
   /** What its `handshake_ack` said. */
   readonly welcome: { readonly epoch: number; readonly nodeId: string; readonly at: number } | undefined;
   readonly frames: readonly ReceivedFrame[];
@@ -42,10 +44,15 @@ export function contend(url: string, orchestratorId: string): Contender {
   const processed: string[] = [];
   let welcome: Contender['welcome'];
   let isOver = false;
+  const dialed = Promise.withResolvers<void>();
   const end = () => {
     isOver = true;
+    dialed.resolve();
   };
-  socket.on('connect', () => socket.emit('handshake', { data: { orchestrator_id: orchestratorId } }));
+  socket.on('connect', () => {
+    socket.emit('handshake', { data: { orchestrator_id: orchestratorId } });
+    dialed.resolve();
+  });
   socket.on('connect_error', end);
   socket.on('disconnect', end);
   socket.onAny((event: string, ...received: unknown[]) => {
@@ -64,6 +71,7 @@ export function contend(url: string, orchestratorId: string): Contender {
   return {
     orchestratorId,
     socket,
+    dialed: dialed.promise,
     frames,
     told,
     processed,
