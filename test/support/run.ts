@@ -31,22 +31,13 @@ await createTemplate(stores.databaseUrl);
 
 let exitCode = 1;
 try {
-  const ava = spawn(process.execPath, ['node_modules/ava/entrypoints/cli.js', ...process.argv.slice(2)], {
-    stdio: 'inherit',
-    env: {
-      ...process.env,
-      NODE_ENV: 'test',
-      TEST_DATABASE_URL: stores.databaseUrl,
-      TEST_REDIS_URL: stores.redisUrl,
-      TEST_FOLDER: folder,
-      TMPDIR: folder,
-      NODE_COMPILE_CACHE: compiled,
-    },
-  });
-  // A terminal's Ctrl-C reaches ava too; what is left to do here is to take the stores down.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ava.kill(signal));
-  const [code] = await once(ava, 'exit');
-  exitCode = typeof code === 'number' ? code : 1;
+  const asked = process.argv.slice(2);
+  if (asked.length > 0) exitCode = await runAva(asked);
+  else {
+    // Those that start clusters of processes starve each other where four of them run at once.
+    exitCode = await runAva(['test/**/*.test.ts', '!test/process/**']);
+    exitCode ||= await runAva(['--concurrency', '2', 'test/process/**/*.test.ts']);
+  }
 } finally {
   await stores.close();
   await rm(folder, { recursive: true, force: true });
@@ -62,4 +53,25 @@ async function hasRoom(place: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+async function runAva(args: readonly string[]): Promise<number> {
+  const ava = spawn(process.execPath, ['node_modules/ava/entrypoints/cli.js', ...args], {
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      NODE_ENV: 'test',
+      TEST_DATABASE_URL: stores.databaseUrl,
+      TEST_REDIS_URL: stores.redisUrl,
+      TEST_FOLDER: folder,
+      TMPDIR: folder,
+      NODE_COMPILE_CACHE: compiled,
+    },
+  });
+  // A terminal's Ctrl-C reaches ava too; what is left to do here is to take the stores down.
+  const pass = (signal: NodeJS.Signals) => void ava.kill(signal);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, pass);
+  const [code] = await once(ava, 'exit');
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, pass);
+  return typeof code === 'number' ? code : 1;
 }
