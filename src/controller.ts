@@ -80,7 +80,7 @@ export async function startController(
     size: settings.logs.ringSize,
     backlog: settings.logs.ringBacklog,
     onDropped: (count) =>
-      log.warn({ source: 'log-ring' }, `${count} log lines were dropped while Redis was away`),
+      log.warn({ source: 'log-ring' }, `${count} log lines were dropped: Redis was away, or slower than they came`),
   });
   // What is still logged when Redis is let go has nowhere to be kept.
   closing.defer(() => logRing.abandon());
@@ -283,7 +283,7 @@ export async function startController(
       logRing.abandon();
       log.warn(
         { event: 'stop', reason: reasonOf(error) },
-        `Replica ${nodeId} could not hand over; its lease ends by itself`,
+        `Replica ${nodeId} could not hand over all of it, ${promised.length} messages among it; its lease ends by itself`,
       );
     }
     outcomes.close();
@@ -299,8 +299,11 @@ export async function startController(
     if (!reachable) throw new Error('Redis is away');
     // First the lease: from then on nobody routes here, and what this replica sent has no living sender.
     await lease.release();
-    await outbox.empty(nodeId, delivery.sendOn);
+    // What it promised it knows whole and in order; its own copies in its own queue add nothing.
     for (const frame of promised) await delivery.sendOn(frame);
+    await outbox.empty(nodeId, async (frame) => {
+      if (frame.sender !== nodeId) await delivery.sendOn(frame);
+    });
     await presence.bury(nodeId);
     await logRing.settled();
   }

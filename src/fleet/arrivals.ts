@@ -1,4 +1,5 @@
 // Owns what a replica does with a frame that was routed to it: emit it and say what is heard of it, or leave it.
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Frame } from '../queue/frame.ts';
@@ -36,6 +37,7 @@ export interface Arrivals {
 
 /** JSON that is nested much deeper cannot be written by everyone who has to tell it. */
 const deepestAck = 1_000;
+const unheldPauseMs = 100;
 
 export function createArrivals(dependencies: {
   /** The socket of a frame's orchestrator, if it is connected here under the frame's epoch or a newer one. */
@@ -80,6 +82,8 @@ export function createArrivals(dependencies: {
     if (clock.now() >= frame.deadline) return;
     // Without the lease others may already own this replica's orchestrators: it must not speak for them.
     if (emit !== undefined && lease.held() && emit(frame, heardOf(frame))) return;
+    // It may be this very replica again that it is for, which needs a moment to get its lease back.
+    if (emit !== undefined && !lease.held()) await pause(unheldPauseMs);
     await delivery.sendOn(frame, { gone: emit === undefined });
   }
 

@@ -75,6 +75,8 @@ export function createDelivery(dependencies: {
   /** Replicas whose queue may hold a frame that nobody took. */
   const suspects = new Set<string>();
   let watching: NodeJS.Timeout | undefined;
+  let looking = false;
+  let abandoned = false;
 
   // One look-up of owners and one write a queue for all that is sent at once. One flush at a time, in the order of
   // the calls: that is what keeps the order of messages.
@@ -87,18 +89,28 @@ export function createDelivery(dependencies: {
     const doubt = found.includes(undefined) ? await doubtOf() : undefined;
     const queues = new Map<string, Followed[]>();
     const placed = new Set<Followed>();
-    for (const send of sends) {
-      const owner = owners.get(send.frame.orchestrator_id);
-      // Nobody waits any more for one that was answered meanwhile.
-      if (owner === undefined || !followed.has(send)) continue;
-      for (const each of followed.upTo(send)) {
-        if (placed.has(each) || (each !== send && each.routedAt === 0)) continue;
-        if (each.routedAt > 0 && !isDue(each, owner)) continue;
-        placed.add(each);
-        place(each, owner);
-        const queue = queues.get(owner.nodeId) ?? [];
-        queues.set(owner.nodeId, queue);
-        queue.push(each);
+    // Nobody waits any more for one that was answered meanwhile.
+    const asked = Map.groupBy(
+      sends.filter((send) => followed.has(send)),
+      (send) => send.frame.orchestrator_id,
+    );
+    for (const [id, those] of asked) {
+      const owner = owners.get(id);
+      if (owner === undefined) continue;
+      const left = new Set(those);
+      let before: Followed | undefined;
+      for (const each of followed.to(id)) {
+        if (left.size === 0) break;
+        const wanted = left.delete(each);
+        // What went out before and is due goes again, and first.
+        if (each.routedAt === 0 ? wanted : isDue(each, owner)) {
+          place(each, owner, before);
+          placed.add(each);
+          const queue = queues.get(owner.nodeId) ?? [];
+          queues.set(owner.nodeId, queue);
+          queue.push(each);
+        }
+        if (each.routedAt > 0) before = each;
       }
     }
     const failures = new Map<Followed, unknown>();
@@ -138,46 +150,65 @@ export function createDelivery(dependencies: {
     return send.frame.epoch < owner.epoch || clock.now() >= send.resendAt;
   }
 
-  function place(send: Followed, owner: Owner): void {
+  function place(send: Followed, owner: Owner, before: Followed | undefined): void {
     const now = clock.now();
     send.pauseMs = send.routedAt === 0 || send.frame.epoch < owner.epoch ? resendAfterMs : send.pauseMs * 2;
     send.routedAt = now;
     send.resendAt = now + send.pauseMs;
     send.target = owner.nodeId;
     send.frame.epoch = owner.epoch;
-    send.frame.after = followed.before(send)?.frame.message_id ?? null;
+    send.frame.after = before?.frame.message_id ?? null;
   }
 
   function follow(send: Followed): void {
     followed.add(send);
-    watching ??= setInterval(() => void watch(), watchEveryMs);
+    keepWatch();
+  }
+
+  function keepWatch(): void {
+    if (!abandoned) watching ??= setInterval(() => void watch(), watchEveryMs);
   }
 
   /** The queue of a replica that died may have been cleared before what was meant for it came to stand in it. */
   function suspect(target: string): void {
     suspects.add(target);
-    watching ??= setInterval(() => void watch(), watchEveryMs);
+    keepWatch();
   }
 
-  /** Time is up for it. What comes behind it must not wait for it any longer. */
-  function expire(send: Followed): void {
-    for (const each of followed.behind(send)) each.resendAt = 0;
-    followed.delete(send);
-    if (send.target !== undefined) suspect(send.target);
+  /** Time is up for these. What came later must not wait for them any longer. */
+  function expire(sends: ReadonlySet<Followed>): void {
+    for (const id of new Set([...sends].map((send) => send.frame.orchestrator_id))) {
+      let freed = false;
+      for (const each of followed.to(id)) {
+        if (sends.has(each)) freed ||= each.routedAt > 0;
+        else if (freed && each.routedAt > 0) each.resendAt = 0;
+      }
+    }
+    for (const send of sends) {
+      followed.delete(send);
+      if (send.target !== undefined) suspect(send.target);
+    }
   }
 
   /** Looks after frames that nobody has answered for: their owner may be dead, and the orchestrator elsewhere. */
   async function watch(): Promise<void> {
     const now = clock.now();
+    const late = new Set<Followed>();
     const waiting: Followed[] = [];
     for (const send of followed.all()) {
-      if (now >= send.frame.deadline) expire(send);
+      if (now >= send.frame.deadline) late.add(send);
       else if (send.routedAt > 0 && now - send.routedAt >= watchEveryMs) waiting.push(send);
     }
+    expire(late);
+    // While Redis is slow one look is enough.
+    if (looking) return;
+    looking = true;
     try {
       await Promise.all([lookAgain(waiting), clearDead()]);
     } catch (error) {
       log.debug({ source: 'delivery', error }, 'Owners could not be looked up; the next look comes soon');
+    } finally {
+      looking = false;
     }
     if (followed.size > 0 || suspects.size > 0) return;
     clearInterval(watching);
@@ -185,20 +216,26 @@ export function createDelivery(dependencies: {
   }
 
   async function lookAgain(waiting: readonly Followed[]): Promise<void> {
-    const owners = await presence.owners(waiting.map((send) => send.frame.orchestrator_id));
-    for (const [at, send] of waiting.entries()) {
-      const owner = owners[at];
+    const ids = [...new Set(waiting.map((send) => send.frame.orchestrator_id))];
+    const found = await presence.owners(ids);
+    const owners = new Map(ids.map((id, at) => [id, found[at]]));
+    for (const send of waiting) {
+      const owner = owners.get(send.frame.orchestrator_id);
       if (owner !== undefined && isDue(send, owner) && followed.has(send))
         routes.put(send.frame.message_id, send);
     }
   }
 
   async function clearDead(): Promise<void> {
-    if (suspects.size === 0) return;
-    const live = await presence.liveNodes();
-    for (const target of suspects) {
-      if (!live.includes(target)) await outbox.empty(target, sendOn);
+    for (const target of [...suspects]) {
       suspects.delete(target);
+      try {
+        const live = await presence.liveNodes();
+        if (!live.includes(target)) await outbox.empty(target, sendOn);
+      } catch (error) {
+        suspects.add(target);
+        throw error;
+      }
     }
   }
 
@@ -262,7 +299,7 @@ export function createDelivery(dependencies: {
           deliveryTimeout(orchestratorId, timeoutMs, request.ack ? 'acknowledged' : 'delivered'),
         );
       } catch (error) {
-        expire(send);
+        expire(new Set([send]));
         metrics.sends.inc({ outcome: asFleetError(error)?.code ?? 'failed' });
         throw error;
       }
@@ -283,6 +320,7 @@ export function createDelivery(dependencies: {
     },
 
     abandon(reason) {
+      abandoned = true;
       clearInterval(watching);
       const left = followed.all();
       for (const send of left) send.outcome?.reject(unavailable('The replica', reason));

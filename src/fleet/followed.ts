@@ -22,12 +22,8 @@ export interface FollowedFrames {
   has(send: Followed): boolean;
   get(messageId: string): Followed | undefined;
   all(): Followed[];
-  /** Those to the same orchestrator, oldest first, up to this one. */
-  upTo(send: Followed): Followed[];
-  /** The one before it to the same orchestrator, of those that were put into a queue. */
-  before(send: Followed): Followed | undefined;
-  /** Those to the same orchestrator that name it as the one they come behind. */
-  behind(send: Followed): Followed[];
+  /** Those to one orchestrator, oldest first. */
+  to(orchestratorId: string): Iterable<Followed>;
   readonly size: number;
 }
 
@@ -35,15 +31,6 @@ export function createFollowed(): FollowedFrames {
   const byMessage = new Map<string, Followed>();
   const byOrchestrator = new Map<string, Set<Followed>>();
   const siblings = (send: Followed) => byOrchestrator.get(send.frame.orchestrator_id) ?? new Set<Followed>();
-
-  function upTo(send: Followed): Followed[] {
-    const older: Followed[] = [];
-    for (const each of siblings(send)) {
-      older.push(each);
-      if (each === send) break;
-    }
-    return older;
-  }
 
   return {
     add(send) {
@@ -59,10 +46,7 @@ export function createFollowed(): FollowedFrames {
     has: (send) => byMessage.has(send.frame.message_id),
     get: (messageId) => byMessage.get(messageId),
     all: () => [...byMessage.values()],
-    upTo,
-    before: (send) => upTo(send).findLast((each) => each !== send && each.routedAt > 0),
-    behind: (send) =>
-      [...siblings(send)].filter((each) => each.frame.after === send.frame.message_id && each !== send),
+    to: (orchestratorId) => byOrchestrator.get(orchestratorId) ?? [],
     get size() {
       return byMessage.size;
     },

@@ -16,7 +16,7 @@ export const frameSchema = z.object({
   /** The connection it was routed to. */
   epoch: z.int(),
   /** The message of the same sender that must have been emitted on a connection before this one is; null: none. */
-  after: z.string().nullable(),
+  after: z.string().nullable().default(null),
 });
 
 export type Frame = z.infer<typeof frameSchema>;

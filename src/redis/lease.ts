@@ -89,7 +89,8 @@ export function createLease(options: {
       registered = true;
       try {
         await options.onRegained();
-        await redis.hset(keys.node(nodeId), 'registered', 1);
+        const node = keys.node(nodeId);
+        await redis.multi().hset(node, 'registered', 1).pexpire(node, leaseMs).exec();
       } catch (error) {
         registered = false;
         throw error;

@@ -159,7 +159,7 @@ export function createPresence(options: {
     async claim(orchestratorId, { epoch, entry, lastSeenMs }) {
       const reply = claimReply.parse(
         await claimScript(
-          [keys.owners, keys.presence(nodeId), keys.lastSeen, keys.parked(orchestratorId)],
+          [keys.owners, keys.presence(nodeId), keys.lastSeen, keys.parked(orchestratorId), keys.nodes],
           [orchestratorId, epoch, nodeId, JSON.stringify(entry), lastSeenMs, keys.presence('')],
         ),
       );

@@ -112,14 +112,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   socket.on('disconnect', () => {
     clearTimeout(patience);
     clearTimeout(sentAway);
-    const written = leave().catch((error: unknown) => {
-      const id = session?.connection.orchestratorId;
-      log.error(
-        { event: 'disconnect', orchestrator_id: id, error },
-        `The disconnect of ${id} could not be written`,
-      );
-    });
-    context.departing(written);
+    depart();
   });
 
   async function answer(
@@ -225,7 +218,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (previous === undefined || previous.nodeId !== nodeId)
       context.announce(connection.orchestratorId, owner);
     // Gone before it was welcomed: it has taken the place of an older connection all the same.
-    if (socket.disconnected) return void (await leave());
+    if (socket.disconnected) return depart();
     welcome(opened, acknowledge);
     context.forward(opened.parked, session);
   }
@@ -283,6 +276,18 @@ export function startConversation(socket: Socket, context: ConversationContext):
     // One that was asked to has only done so; told that it was thrown out, it might not come back at all.
     if (sentAway === undefined) notices.superseded(owner);
     else notices.hangUp();
+  }
+
+  /** Nobody waits for it but the stop of the replica: it may take as long as Postgres is away. */
+  function depart(): void {
+    const written = leave().catch((error: unknown) => {
+      const id = session?.connection.orchestratorId;
+      log.error(
+        { event: 'disconnect', orchestrator_id: id, error },
+        `The disconnect of ${id} could not be written`,
+      );
+    });
+    context.departing(written);
   }
 
   async function leave(): Promise<void> {

@@ -12,7 +12,12 @@ const burst = 0.1;
  * Lets in so many a second; the others wait, in order, as sockets that nothing is done for yet.
  * @param options.now milliseconds on a clock that nobody sets
  */
-export function createDoorway(options: { connectionsPerSecond: number; now(): number }): Doorway {
+export function createDoorway(options: {
+  connectionsPerSecond: number;
+  now(): number;
+  /** Whether nobody is let in any more: who waits is hung up on. */
+  closing(): boolean;
+}): Doorway {
   const { connectionsPerSecond, now } = options;
   const most = Math.max(1, connectionsPerSecond * burst);
   const queue: { request: IncomingMessage; next: () => void }[] = [];
@@ -20,18 +25,20 @@ export function createDoorway(options: { connectionsPerSecond: number; now(): nu
   let countedAtMs = now();
 
   function letIn(): void {
+    if (options.closing()) {
+      for (const { request } of queue.splice(0)) request.socket.destroy();
+      return;
+    }
     places = Math.min(most, places + ((now() - countedAtMs) / 1_000) * connectionsPerSecond);
     countedAtMs = now();
-    let at = 0;
-    for (; at < queue.length && places >= 1; at += 1) {
-      const { request, next } = queue[at] ?? {};
+    while (places >= 1 && queue.length > 0) {
+      const { request, next } = queue.shift() ?? {};
       // Who has given up meanwhile takes no place.
       if (request?.socket.destroyed !== false) continue;
       request.socket.off('error', ignore);
       places -= 1;
       next?.();
     }
-    queue.splice(0, at);
     if (queue.length > 0) setTimeout(letIn, tickMs);
   }
 

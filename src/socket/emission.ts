@@ -1,20 +1,28 @@
 // Owns emitting frames on one socket: each once, in the order of its sender, and what is heard of it.
 import type { Socket } from 'socket.io';
 import type { Clock } from '../clock.ts';
-import type { Emit } from '../fleet/arrivals.ts';
+import type { Emit, Heard } from '../fleet/arrivals.ts';
+import type { Frame } from '../queue/frame.ts';
 import type { Delivered } from './protocol.ts';
 import type { Receipts } from './receipts.ts';
 
-/** How many message ids a connection remembers, to know repeats and what a frame must come behind. */
-const remembered = 256;
+interface Emitted {
+  readonly deadline: number;
+  /** Tells what was heard of it, once something was. */
+  tell?: (heard: Heard) => void;
+}
 
 export function createEmission(socket: Socket, receipts: Receipts, clock: Clock): Emit {
-  const known = new Map<string, { received: boolean }>();
+  const known = new Map<string, Emitted>();
 
-  function remember(messageId: string): { received: boolean } {
-    const state = { received: false };
-    known.set(messageId, state);
-    if (known.size > remembered) for (const oldest of known.keys().take(1)) known.delete(oldest);
+  function remember({ message_id, deadline }: Frame): Emitted {
+    // Its sender names it, and sends it again, until its deadline and no longer.
+    for (const [id, oldest] of known) {
+      if (clock.now() < oldest.deadline) break;
+      known.delete(id);
+    }
+    const state: Emitted = { deadline };
+    known.set(message_id, state);
     return state;
   }
 
@@ -23,25 +31,26 @@ export function createEmission(socket: Socket, receipts: Receipts, clock: Clock)
     const repeated = known.get(message_id);
     if (repeated !== undefined) {
       // Its sender asks again: the answer to the first may have been lost.
-      if (repeated.received) heard.received();
+      repeated.tell?.(heard);
       return true;
     }
     if (frame.after !== null && !known.has(frame.after)) return false;
-    const state = remember(message_id);
+    const state = remember(frame);
+    const settle = (tell: (heard: Heard) => void): void => {
+      state.tell = tell;
+      tell(heard);
+    };
     const body: Delivered = { type, data, message_id, timestamp };
     if (frame.ack) {
       socket
         .timeout(Math.max(1, frame.deadline - clock.now()))
         .emit(type, body, (error: Error | null, value: unknown) => {
-          if (error === null) heard.acknowledged(value);
+          if (error === null) settle((to) => to.acknowledged(value));
         });
       return true;
     }
     socket.emit(type, body);
-    receipts.ask(() => {
-      state.received = true;
-      heard.received();
-    });
+    receipts.ask(() => settle((to) => to.received()));
     return true;
   };
 }

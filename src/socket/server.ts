@@ -105,7 +105,7 @@ export function openSockets(options: {
     }),
   });
   routeExactly(options.http, io, others);
-  io.engine.use(createDoorway({ ...options, now: () => performance.now() }));
+  io.engine.use(createDoorway({ ...options, now: () => performance.now(), closing: () => closing }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
   io.engine.on('connection_error', (error: { code: number; message: string }) =>
     log.debug({ source: 'socket' }, `A connection was refused: ${error.message} (${error.code})`),

@@ -85,3 +85,24 @@ test.serial('a message that its queue has lost is sent again, and nothing overta
   t.is((await send(2)).status, 200);
   t.deepEqual(dataOf([orchestrator]), [1, 2]);
 });
+
+test.serial('more messages than anybody counts may wait behind one that is not acknowledged', async (t) => {
+  const orchestrator = await a.connect('slow-1');
+  const asked = new Promise<(answer: string) => void>((resolve) => {
+    orchestrator.socket.on('ask', (_frame, acknowledge) => resolve(acknowledge));
+  });
+  const ask = b.api.post(pathOf('slow-1'), { type: 'ask', ack: true, timeout_ms: 30_000 });
+  const acknowledge = await asked;
+  const total = 600;
+  const bodies = Array.from({ length: total }, (_, data) => ({ type: 'count', data, timeout_ms: 30_000 }));
+  const codes = await postAtOnce(b.controller.url, pathOf('slow-1'), bodies);
+  acknowledge('at last');
+
+  t.true(codes.every((code) => code === 200));
+  t.is((await ask).body.ack, 'at last');
+  t.deepEqual(
+    dataOf([orchestrator]),
+    bodies.map((body) => body.data),
+  );
+  t.is(orchestrator.received.filter((each) => each.event === 'ask').length, 1);
+});
