@@ -60,10 +60,14 @@ async function lost({ orchestrators }: FleetReport): Promise<string[]> {
 
 /** Heartbeats go through again, and none that was sent before waits any more. */
 const settled = () =>
-  until('heartbeats to be acknowledged', async () => {
-    const report = await fleet.report();
-    return report.oldestWaitingMs < everyMs && report;
-  });
+  until(
+    'heartbeats to be acknowledged',
+    async () => {
+      const report = await fleet.report();
+      return report.oldestWaitingMs < everyMs && report;
+    },
+    60_000,
+  );
 
 /** What needs Postgres is 503 at once, on each replica. */
 async function readsAreRefused(t: ExecutionContext): Promise<void> {
@@ -115,7 +119,8 @@ test.serial('heartbeats wait through an outage in bounded memory, and are commit
     return last === acknowledged;
   });
   const early = await Promise.all(cluster.replicas.map(({ url }) => connectOrchestrator(url)));
-  const handshakes = early.map((each, at) => each.handshake(`early-${at}`));
+  for (const [at, { socket }] of early.entries())
+    socket.emit('handshake', { type: 'handshake', data: { orchestrator_id: `early-${at}` } });
   while (performance.now() - awayAt < outageMs) await readsAreRefused(t);
   const during = await memoryMiB();
   const { acknowledged: atLast, sent } = await fleet.report();
@@ -140,7 +145,7 @@ test.serial('heartbeats wait through an outage in bounded memory, and are commit
   nobodyWasHarmed(t, report);
   for (const [at, mib] of before.entries())
     for (const grown of [during, after]) t.true(Number(grown[at]) - mib < growthMiB);
-  const epochs = (await Promise.all(handshakes)).map(({ epoch }) => epoch);
+  const epochs = await Promise.all(early.map(async (each) => (await each.event('handshake_ack')).epoch));
   for (const [at, each] of early.entries()) {
     const [row] = await cluster.sql(
       'SELECT status, connection_epoch FROM orchestrator_instances WHERE orchestrator_id = $1',
