@@ -106,3 +106,36 @@ test.serial('more messages than anybody counts may wait behind one that is not a
   );
   t.is(orchestrator.received.filter((each) => each.event === 'ask').length, 1);
 });
+
+test.serial(
+  'what was acknowledged is told again to a sender that asks again, and asked of nobody twice',
+  async (t) => {
+    await using stack = new AsyncDisposableStack();
+    const keys = createKeys(world.settings.redis.prefix);
+    const queue = stack.adopt(
+      new Queue(`outbound.${a.controller.nodeId}`, {
+        connection: world.redis,
+        prefix: keys.queues,
+        skipVersionCheck: true,
+      }),
+      (it) => it.close(),
+    );
+    const orchestrator = await a.connect('again-1');
+    orchestrator.socket.on('ask', (_frame, acknowledge) => acknowledge('here'));
+    const listener = stack.adopt(world.redis.duplicate(), (it) => it.disconnect());
+    const told: unknown[] = [];
+    listener.on('message', (_channel: string, text: string) => told.push(JSON.parse(text)));
+    await listener.subscribe(keys.outcomes(b.controller.nodeId));
+    const { body } = await b.api.post(pathOf('again-1'), { type: 'ask', ack: true });
+    const job = await until('the job to be done', async () =>
+      (await queue.getJobs(['completed'])).find((each) => each.data.message_id === body.message_id),
+    );
+
+    await queue.add(job.name, job.data);
+
+    await until('a second answer', () => told.length === 2);
+    const answer = { message_id: body.message_id, kind: 'acknowledged', ack: 'here' };
+    t.like(told, [answer, answer]);
+    t.is(orchestrator.received.filter((each) => each.event === 'ask').length, 1);
+  },
+);
