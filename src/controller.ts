@@ -1,14 +1,13 @@
 // Owns the composition: what a controller is made of, in which order it starts, and in which it stops.
 import { createServer } from 'node:http';
-import { reasonOf } from './availability.ts';
 import { trackCalls } from './calls.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { openDatabase } from './database/database.ts';
-import { within } from './deadline.ts';
 import { createArrivals } from './fleet/arrivals.ts';
 import { createConnections } from './fleet/connections.ts';
 import { createDelivery } from './fleet/delivery.ts';
 import { createEnvironmentFiles } from './fleet/environment-files.ts';
+import { createHandOver } from './fleet/hand-over.ts';
 import { createHeartbeats } from './fleet/heartbeats.ts';
 import { newNodeId } from './fleet/identifiers.ts';
 import { createIndependences } from './fleet/independence.ts';
@@ -52,9 +51,6 @@ export interface Controller {
   stop(): Promise<void>;
 }
 
-/** What is left to tell Redis at the end is little; a Redis that does not take it by then is away. */
-const handOverMs = 5_000;
-
 /**
  * Starts one replica. A store that is down does not keep it from starting: it is not ready until they answer.
  * @param options.listen how connections come in; by default a TCP port
@@ -80,7 +76,10 @@ export async function startController(
     size: settings.logs.ringSize,
     backlog: settings.logs.ringBacklog,
     onDropped: (count) =>
-      log.warn({ source: 'log-ring' }, `${count} log lines were dropped: Redis was away, or slower than they came`),
+      log.warn(
+        { source: 'log-ring' },
+        `${count} log lines were dropped: Redis was away, or slower than they came`,
+      ),
   });
   // What is still logged when Redis is let go has nowhere to be kept.
   closing.defer(() => logRing.abandon());
@@ -189,6 +188,18 @@ export async function startController(
   });
   const sweeper = openSweeper({ ...queues, everyMs: settings.sweep.everyMs, sweep: sweep.run });
 
+  const handOver = createHandOver({
+    redis,
+    outbox,
+    sweeper,
+    delivery,
+    lease,
+    presence,
+    logRing,
+    nodeId,
+    log,
+  });
+
   // The edges.
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
   const http = createServer({ shouldUpgradeCallback: isForSockets, requireHostHeader: false });
@@ -271,42 +282,9 @@ export async function startController(
   closing.defer(async () => {
     // Last of all, when nothing can write any more: what the stores must still be told.
     await Promise.all([heartbeats.idle(), connections.idle(), presence.settled()]);
-    const promised = delivery.abandon(new Error('the replica stops'));
-    lease.end();
-    try {
-      await within(
-        handOverMs,
-        handOver(promised),
-        () => new Error(`Redis did not take it within ${handOverMs} ms`),
-      );
-    } catch (error) {
-      logRing.abandon();
-      log.warn(
-        { event: 'stop', reason: reasonOf(error) },
-        `Replica ${nodeId} could not hand over all of it, ${promised.length} messages among it; its lease ends by itself`,
-      );
-    }
+    await handOver();
     outcomes.close();
   });
-
-  /** Leaves nothing of this replica in Redis: its queue goes to the others, its presence and its lease end. */
-  async function handOver(promised: readonly Frame[]): Promise<void> {
-    const reachable = await redis.ping().then(
-      () => true,
-      () => false,
-    );
-    await Promise.all([outbox.close({ force: !reachable }), sweeper.close({ force: !reachable })]);
-    if (!reachable) throw new Error('Redis is away');
-    // First the lease: from then on nobody routes here, and what this replica sent has no living sender.
-    await lease.release();
-    // What it promised it knows whole and in order; its own copies in its own queue add nothing.
-    for (const frame of promised) await delivery.sendOn(frame);
-    await outbox.empty(nodeId, async (frame) => {
-      if (frame.sender !== nodeId) await delivery.sendOn(frame);
-    });
-    await presence.bury(nodeId);
-    await logRing.settled();
-  }
 
   closing.defer(() => sockets.close());
 
