@@ -181,7 +181,10 @@ export function createPresence(options: {
       return ownersReply.parse(await ownersScript([keys.owners, keys.nodes], orchestratorIds)).map(asOwner);
     },
     async park(orchestratorId, { json, ttlMs, sender, goneEpoch }) {
-      const keysOf = [keys.owners, keys.nodes, keys.parked(orchestratorId)];
+      const keysOf = [
+        ...[keys.owners, keys.nodes, keys.parked(orchestratorId)],
+        ...[keys.incomplete, keys.born],
+      ];
       const args = [orchestratorId, json, Math.ceil(ttlMs), sender, goneEpoch];
       const reply = z.string().parse(await parkScript(keysOf, args));
       return reply === 'sender' ? reply : asOwner(reply);
