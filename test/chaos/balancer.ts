@@ -1,6 +1,7 @@
 // Owns the way in: each connection goes to a replica drawn from those that take any, as behind a load balancer.
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { join } from '../support/join.ts';
 
 export interface Balancer {
   readonly url: string;
@@ -17,19 +18,7 @@ export async function openBalancer(port: () => number | undefined): Promise<Bala
       return;
     }
     const replica = connect(chosen, '127.0.0.1');
-    for (const [from, to] of [
-      [client, replica],
-      [replica, client],
-    ] as const) {
-      sockets.add(from);
-      from.setNoDelay(true);
-      from.on('error', () => to.destroy());
-      from.on('close', () => {
-        sockets.delete(from);
-        to.destroy();
-      });
-      from.pipe(to);
-    }
+    join(client, replica, sockets);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

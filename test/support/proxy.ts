@@ -1,6 +1,7 @@
 // Owns a proxy before a store, or a replica: it counts what passes, and it can be cut as if they were away.
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { join } from './join.ts';
 
 export interface StoreProxy {
   /** The same URL, but through this proxy; connections from now on go there. */
@@ -31,19 +32,7 @@ export async function openProxy(): Promise<StoreProxy> {
       return;
     }
     const store = connect(target);
-    for (const [from, to] of [
-      [client, store],
-      [store, client],
-    ] as const) {
-      sockets.add(from);
-      from.setNoDelay(true);
-      from.on('error', () => to.destroy());
-      from.on('close', () => {
-        sockets.delete(from);
-        to.destroy();
-      });
-      from.pipe(to);
-    }
+    join(client, store, sockets);
     client.on('data', (chunk: Buffer) => {
       if (!chunk.equals(goodbye)) sentBytes += chunk.length;
     });
