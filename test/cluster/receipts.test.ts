@@ -126,7 +126,12 @@ test.serial(
     const told: unknown[] = [];
     listener.on('message', (_channel: string, text: string) => told.push(JSON.parse(text)));
     await listener.subscribe(keys.outcomes(b.controller.nodeId));
-    const { body } = await b.api.post(pathOf('again-1'), { type: 'ask', ack: true });
+    const { body } = await b.api.post(pathOf('again-1'), {
+      type: 'ask',
+      ack: true,
+      timeout_ms: 30_000,
+    });
+    await until('the first answer', () => told.length);
     const job = await until('the job to be done', async () =>
       (await queue.getJobs(['completed'])).find((each) => each.data.message_id === body.message_id),
     );
