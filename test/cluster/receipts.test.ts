@@ -138,9 +138,10 @@ test.serial(
 
     await queue.add(job.name, job.data);
 
-    await until('a second answer', () => told.length === 2);
+    await until('a second answer', () => told.length >= 2);
     const answer = { message_id: body.message_id, kind: 'acknowledged', ack: 'here' };
-    t.like(told, [answer, answer]);
+    // More than two where the sender itself has asked again meanwhile.
+    for (const each of told) t.like(Object(each), answer);
     t.is(orchestrator.received.filter((each) => each.event === 'ask').length, 1);
   },
 );
