@@ -4,11 +4,14 @@ import { isRedisAway } from '../redis/failures.ts';
 
 export const errorCodes = [
   'invalid_request',
+  'unauthorized',
+  'forbidden',
   'not_found',
   'already_exists',
   'already_decided',
   'not_connected',
   'delivery_timeout',
+  'rate_limited',
   'unavailable',
 ] as const;
 export type ErrorCode = (typeof errorCodes)[number];
@@ -46,6 +49,12 @@ export const invalidRequest = (faults: readonly Fault[]) =>
       faults,
     },
   );
+/** No token, or one that does not count. */
+export const unauthorized = (message: string) => new FleetError('unauthorized', message);
+/** A token that counts, but not for this. */
+export const forbidden = (message: string) => new FleetError('forbidden', message);
+export const rateLimited = (message: string, retryAfterSeconds: number) =>
+  new FleetError('rate_limited', message, { retryAfterSeconds });
 export const notFound = (what: string, id: string) =>
   new FleetError('not_found', `${what} ${id} does not exist`);
 export const alreadyExists = (what: string, id: string) =>

@@ -7,10 +7,13 @@ import type { Log } from '../log.ts';
 
 export const statusOf: Record<ErrorCode, number> = {
   invalid_request: 400,
+  unauthorized: 401,
+  forbidden: 403,
   not_found: 404,
   already_exists: 409,
   already_decided: 409,
   not_connected: 409,
+  rate_limited: 429,
   unavailable: 503,
   delivery_timeout: 504,
 };

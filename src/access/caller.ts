@@ -1,0 +1,30 @@
+// Owns who calls: what is known of a caller once its token is verified.
+import type { Scope } from '../fleet/scope.ts';
+import { type Action, permissions, type Role } from './roles.ts';
+
+export interface Caller {
+  /** The token's `sub`; `anonymous` where no token is asked for. */
+  readonly subject: string;
+  /** `anyone` where no token is asked for: then everything is allowed. */
+  readonly role: Role | 'anyone';
+  /** The organizations that it is confined to. */
+  readonly scope: Scope;
+  /** The orchestrators that it may be or speak for; undefined: all. */
+  readonly orchestrators: ReadonlySet<string> | undefined;
+  /** When its token ends, milliseconds since the epoch; undefined: never. */
+  readonly expiresAtMs: number | undefined;
+}
+
+/** Whoever calls a controller that asks for no token. */
+export const anyone: Caller = {
+  subject: 'anonymous',
+  role: 'anyone',
+  scope: undefined,
+  orchestrators: undefined,
+  expiresAtMs: undefined,
+};
+
+export function may(caller: Caller, action: Action): boolean {
+  const allowed: readonly string[] = permissions[action];
+  return caller.role === 'anyone' || allowed.includes(caller.role);
+}
