@@ -1,5 +1,7 @@
 // Owns the composition: what a controller is made of, in which order it starts, and in which it stops.
 import { createServer } from 'node:http';
+import { createAudit } from './access/audit.ts';
+import { createTokens, warnOfOpenDoor } from './access/tokens.ts';
 import { trackCalls } from './calls.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { openDatabase } from './database/database.ts';
@@ -22,7 +24,7 @@ import { createSweep } from './fleet/sweep.ts';
 import { createApp } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
 import { type Listen, listen } from './listen.ts';
-import { createLog } from './log.ts';
+import { createLogs } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import type { Frame } from './queue/frame.ts';
 import { openOutbox } from './queue/outbox.ts';
@@ -68,7 +70,8 @@ export async function startController(
   const metrics = createMetrics();
 
   // The log, and the stores.
-  const log = createLog({ ...settings.logs, nodeId, ring: { write: (line) => logRing.write(line) } });
+  const ring = { write: (line: string) => logRing.write(line) };
+  const { log, audit: auditLog } = createLogs({ ...settings.logs, nodeId, ring });
   const redis = closing.adopt(openRedis({ ...settings.redis, log }), (it) => it.close());
   const logRing = createLogRing({
     redis: redis.commands,
@@ -143,7 +146,6 @@ export async function startController(
   const files = createEnvironmentFiles({ database, folder: settings.independence.folder, nodeId });
   const independences = createIndependences({
     database,
-    instances,
     files,
     announce: () => sockets.announceIndependence(),
     clock,
@@ -201,10 +203,13 @@ export async function startController(
   });
 
   // The edges.
+  const tokens = createTokens({ auth: settings.auth, now: clock.now, log });
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
   const http = createServer({ shouldUpgradeCallback: isForSockets, requireHostHeader: false });
   const calls = trackCalls(http);
   const app = createApp({
+    tokens,
+    audit: createAudit({ log: auditLog }),
     organizations,
     instances,
     registrations,
@@ -238,6 +243,8 @@ export async function startController(
       heartbeats,
       provisioning,
       admission,
+      tokens,
+      expiryNoticeMs: settings.auth.expiryNoticeMs,
       clock,
       nodeId,
       metrics,
@@ -316,6 +323,7 @@ export async function startController(
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
     await independences.refreshFiles();
     log.info({ event: 'start' }, `Replica ${nodeId} listens at ${url}`);
+    warnOfOpenDoor(settings, log);
     // Told in the log from here on.
     await readiness.faults();
     return { url, nodeId, faults: readiness.faults, drain, stop: () => (stopping ??= stop()) };

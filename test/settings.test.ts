@@ -27,7 +27,7 @@ test('default.yaml has every setting but the stores', (t) => {
 test('NODE_ENV chooses the file beside default.yaml', (t) => {
   t.is(loadSettings({ env: { ...stores, NODE_ENV: 'test' } }).http.port, 0);
   t.is(loadSettings({ env: { ...stores, NODE_ENV: 'test' } }).logs.level, 'silent');
-  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'production' } }).http.host, '0.0.0.0');
+  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'production', AUTH: 'off' } }).http.host, '0.0.0.0');
 });
 
 test('the environment overrides the files, with whole numbers where numbers are due', (t) => {

@@ -1,6 +1,8 @@
 // Owns the edge to people: every middleware and every route of the controller, on one screen.
 import Router from '@koa/router';
 import Koa from 'koa';
+import type { Audit } from '../access/audit.ts';
+import type { Tokens } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
 import type { Delivery } from '../fleet/delivery.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
@@ -16,11 +18,12 @@ import type { Metrics } from '../metrics.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { LogRing } from '../redis/log-ring.ts';
 import type { Presence } from '../redis/presence.ts';
-import { closeWhenDraining, requireHost } from './connections.ts';
+import { closeWhenDraining, requireHost, requireOwnName } from './connections.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
 import { statusRoutes } from './controller/status.ts';
 import { renderDocs } from './docs.ts';
+import { createDoor } from './door.ts';
 import { answerErrors } from './errors.ts';
 import { clusterRoutes } from './internal/cluster.ts';
 import { messageRoutes } from './internal/messages.ts';
@@ -28,9 +31,12 @@ import { internalOrchestratorRoutes } from './internal/orchestrators.ts';
 import { measureRequests } from './measure.ts';
 import { describeApi } from './openapi.ts';
 import { processRoutes } from './process.ts';
+import { nameRequests } from './requests.ts';
 import { mount, type Route } from './route.ts';
 
 export interface AppDependencies {
+  tokens: Tokens;
+  audit: Audit;
   organizations: Organizations;
   instances: Instances;
   registrations: Registrations;
@@ -76,17 +82,23 @@ export function createApp(dependencies: AppDependencies): Koa {
   const all = [...api, { prefix: '', tag: 'process', routes: process }];
 
   const router = new Router();
-  mount(router, '/api/v1/controller', 'data', controller, dependencies);
-  mount(router, '/api/v1/internal', 'fields', internal, dependencies);
-  mount(router, '', 'plain', process, dependencies);
+  const mounting = {
+    ...dependencies,
+    door: createDoor({ ...dependencies, limitCaller: async () => undefined }),
+  };
+  mount(router, '/api/v1/controller', 'data', controller, mounting);
+  mount(router, '/api/v1/internal', 'fields', internal, mounting);
+  mount(router, '', 'plain', process, mounting);
 
   const app = new Koa();
   app.on('error', (error: Error) =>
     dependencies.log.warn({ source: 'http', error }, `An answer could not be sent: ${error.message}`),
   );
+  app.use(nameRequests);
   app.use(measureRequests(dependencies.metrics));
   app.use(answerErrors(dependencies));
   app.use(requireHost);
+  app.use(requireOwnName(dependencies.tokens));
   app.use(closeWhenDraining(dependencies.readiness));
   app.use(router.routes());
   app.use(router.allowedMethods());

@@ -1,6 +1,7 @@
 // Owns what the edge to people asks of a connection, and when it ends one.
 import type { Middleware } from 'koa';
-import { invalidRequest } from '../fleet/errors.ts';
+import type { Tokens } from '../access/tokens.ts';
+import { forbidden, invalidRequest } from '../fleet/errors.ts';
 import type { Readiness } from '../fleet/readiness.ts';
 
 /** HTTP/1.1 asks for it (RFC 9112, 3.2). @throws invalid_request */
@@ -9,6 +10,15 @@ export const requireHost: Middleware = async (ctx, next) => {
     throw invalidRequest([{ path: 'headers.host', message: 'is required' }]);
   await next();
 };
+
+/** @throws forbidden where anyone may call, if only by a name of this machine for itself, and another one was called */
+export function requireOwnName(tokens: Tokens): Middleware {
+  return async (ctx, next) => {
+    const refusal = tokens.refuseHost(ctx.req.headers.host);
+    if (refusal !== undefined) throw forbidden(refusal);
+    await next();
+  };
+}
 
 /** The next call of this client is for another replica. */
 export function closeWhenDraining(readiness: Readiness): Middleware {

@@ -19,6 +19,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/health/live',
+      access: 'public',
       summary: 'The process runs; asks no store',
       async answer() {
         return { body: { status: 'alive', node_id: nodeId } };
@@ -27,6 +28,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/health/ready',
+      access: 'public',
       summary: 'This replica can take calls; 503 saying what keeps it from that',
       responses: { 200: 'Ready', 503: 'Not ready: `faults` says why' },
       async answer() {
@@ -41,6 +43,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/health',
+      access: 'public',
       summary: 'Health for people',
       async answer() {
         const { stores: dependencies, faults } = await readiness.check();
@@ -60,6 +63,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/metrics',
+      access: 'public',
       summary: 'Metrics of this replica, as Prometheus reads them',
       async answer() {
         return { body: await metrics.render(), type: metrics.contentType };
@@ -68,6 +72,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/openapi.json',
+      access: 'public',
       summary: 'This API as OpenAPI 3.1',
       async answer() {
         return { body: controller.describeApi() };
@@ -76,6 +81,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/docs',
+      access: 'public',
       summary: 'This API as a page',
       async answer() {
         return { body: controller.renderDocs(), type: 'html' };

@@ -1,6 +1,7 @@
 // Owns the conversation with one orchestrator, from connecting to disconnecting.
 import type { Socket } from 'socket.io';
 import type { z } from 'zod';
+import type { Tokens } from '../access/tokens.ts';
 import { reasonOf } from '../availability.ts';
 import type { Clock } from '../clock.ts';
 import type { Connections, Opened } from '../fleet/connections.ts';
@@ -14,6 +15,7 @@ import type { Owner } from '../redis/presence.ts';
 import type { Admission } from './admission.ts';
 import { createBeats } from './beats.ts';
 import { createEmission } from './emission.ts';
+import { createIdentity } from './identity.ts';
 import { createNotices } from './notices.ts';
 import {
   busy,
@@ -25,6 +27,8 @@ import {
   heartbeatSchema,
   nameOf,
   provisioningRequestSchema,
+  type RefreshTokenAck,
+  refreshTokenSchema,
 } from './protocol.ts';
 import { createReceipts } from './receipts.ts';
 import type { SendBuffers } from './send-buffer.ts';
@@ -39,6 +43,8 @@ export interface ConversationContext {
   sessions: Sessions;
   sendBuffers: SendBuffers;
   metrics: Metrics;
+  tokens: Tokens;
+  expiryNoticeMs: number;
   clock: Clock;
   nodeId: string;
   heartbeatIntervalMs: number;
@@ -64,6 +70,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   let isProvisioning = false;
   const emit = createEmission(socket, createReceipts(socket), clock);
   const notices = createNotices(socket);
+  const identity = createIdentity(socket, { ...context, notices });
   const turnstile = createTurnstile();
   const beats = createBeats({
     ...context,
@@ -112,6 +119,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   socket.on('disconnect', () => {
     clearTimeout(patience);
     clearTimeout(sentAway);
+    identity.forget();
     depart();
   });
 
@@ -143,6 +151,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
         return beat(session, payload, acknowledge);
       case 'provisioning_request':
         return provision(session, payload);
+      case 'refresh_token':
+        return renewToken(session, payload, acknowledge);
       default:
         return notices.fail({
           code: 'unknown_event',
@@ -168,6 +178,14 @@ export function startConversation(socket: Socket, context: ConversationContext):
         message: `this connection is ${session.connection.orchestratorId}; ${id} needs one of its own`,
         retryable: false,
       });
+    const refusal = identity.refusal(id, organizationOf(hello.data));
+    if (refusal !== undefined) {
+      log.warn(
+        { event: 'forbidden', orchestrator_id: id, sub: identity.subject },
+        `[C-OCS] Handshake refused: ${refusal.message}`,
+      );
+      return session === undefined ? notices.end(refusal) : notices.fail(refusal);
+    }
     if (context.draining()) {
       notices.reconnect(spread());
       // One that has a connection keeps it until it has another.
@@ -186,6 +204,11 @@ export function startConversation(socket: Socket, context: ConversationContext):
     await opened;
   }
 
+  /** A refresh that does not name one is no move. */
+  function organizationOf({ data }: Handshake): string {
+    return data.organization_id ?? session?.connection.entry.organization_id ?? data.orchestrator_id;
+  }
+
   async function open(
     { data }: Handshake,
     acknowledge: Acknowledge | undefined,
@@ -194,9 +217,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     const { name, location, features } = data.metadata ?? {};
     const hello = {
       orchestratorId: data.orchestrator_id,
-      // A refresh that does not name one is no move.
-      organizationId:
-        data.organization_id ?? session?.connection.entry.organization_id ?? data.orchestrator_id,
+      organizationId: organizationOf({ data }),
       name: name ?? undefined,
       location: location ?? undefined,
       features: features ?? undefined,
@@ -259,6 +280,26 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (config === undefined) return notices.end(deregistered(id));
     socket.emit('provision_config', config);
     log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);
+  }
+
+  async function renewToken(at: Session, payload: unknown, acknowledge?: Acknowledge): Promise<void> {
+    const parsed = parse(refreshTokenSchema, 'refresh_token', payload);
+    if (parsed === undefined) return;
+    const { orchestratorId: id, entry } = at.connection;
+    const renewed = await identity.renew(parsed.token, id, entry.organization_id);
+    if ('refused' in renewed) {
+      const { code, message } = renewed.refused;
+      log.warn({ event: code, orchestrator_id: id }, `[C-OCS] Token of ${id} not renewed: ${message}`);
+      return notices.fail(renewed.refused);
+    }
+    const { expiresAtMs } = renewed;
+    const ack: RefreshTokenAck = {
+      type: 'refresh_token_ack',
+      expires_at: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
+      ts: new Date(clock.now()).toISOString(),
+    };
+    acknowledge?.(ack);
+    log.info({ event: 'refresh_token', orchestrator_id: id }, `[C-OCS] Token of ${id} renewed`);
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {

@@ -35,6 +35,17 @@ export type Heartbeat = z.infer<typeof heartbeatSchema>;
 /** `provisioning_request`, from the orchestrator. */
 export const provisioningRequestSchema = z.looseObject({}).default({});
 
+/** `refresh_token`, from the orchestrator: its connection goes on with this one. */
+export const refreshTokenSchema = z.object({ token: z.string().min(1).max(16_384) });
+
+/** The acknowledgement of `refresh_token`. */
+export interface RefreshTokenAck {
+  type: 'refresh_token_ack';
+  /** When the connection ends unless it is renewed again; null: never. */
+  expires_at: string | null;
+  ts: string;
+}
+
 /** The acknowledgement of `handshake`, and the event after it. */
 export interface HandshakeAck {
   type: 'handshake_ack';
@@ -73,6 +84,9 @@ export const socketErrorCodes = [
   'too_many_heartbeats',
   'deregistered',
   'silent',
+  'unauthorized',
+  'forbidden',
+  'token_expired',
   'unavailable',
 ] as const;
 

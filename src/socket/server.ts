@@ -15,6 +15,7 @@ import type { Owner } from '../redis/presence.ts';
 import { type ConversationContext, spread, startConversation } from './conversation.ts';
 import { createDoorway } from './doorway.ts';
 
+import { createGate } from './identity.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
 import { createSendBuffers } from './send-buffer.ts';
@@ -123,6 +124,7 @@ export function openSockets(options: {
       void written.finally(() => departures.delete(written));
     },
   };
+  io.use(createGate(context));
   io.on('connection', (socket) => startConversation(socket, context));
 
   // Both may overtake the handshake of the very session that they mean.
