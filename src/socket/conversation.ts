@@ -19,12 +19,12 @@ import {
   busy,
   deregistered,
   describeFaults,
+  type EventName,
+  events,
   type Handshake,
   type HandshakeAck,
-  handshakeSchema,
-  heartbeatSchema,
+  isEventName,
   nameOf,
-  provisioningRequestSchema,
 } from './protocol.ts';
 import { createReceipts } from './receipts.ts';
 import type { SendBuffers } from './send-buffer.ts';
@@ -128,7 +128,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
         retryable: true,
         retry_after_ms: context.heartbeatIntervalMs,
       });
-    if (event === 'handshake') return turnstile.hold(() => shakeHands(payload, acknowledge));
+    const known = isEventName(event) ? event : undefined;
+    if (known === 'handshake') return turnstile.hold(() => shakeHands(payload, acknowledge));
     await turnstile.pass();
     // Behind its end nothing may be written for it.
     if (socket.disconnected) return;
@@ -138,23 +139,25 @@ export function startConversation(socket: Socket, context: ConversationContext):
         message: `${nameOf(event)} came before a handshake`,
         retryable: true,
       });
-    switch (event) {
+    if (known === undefined)
+      return notices.fail({
+        code: 'unknown_event',
+        message: `there is no event ${nameOf(event)}`,
+        retryable: false,
+      });
+    switch (known) {
       case 'i_am_alive':
         return beat(session, payload, acknowledge);
       case 'provisioning_request':
         return provision(session, payload);
       default:
-        return notices.fail({
-          code: 'unknown_event',
-          message: `there is no event ${nameOf(event)}`,
-          retryable: false,
-        });
+        return known satisfies never;
     }
   }
 
   async function shakeHands(payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
     if (superseded || socket.disconnected) return;
-    const hello = handshakeSchema.safeParse(payload);
+    const hello = events.handshake.safeParse(payload);
     if (!hello.success)
       return notices.end({
         code: 'invalid_handshake',
@@ -243,12 +246,12 @@ export function startConversation(socket: Socket, context: ConversationContext):
   }
 
   async function beat(at: Session, payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
-    const parsed = parse(heartbeatSchema, 'i_am_alive', payload);
+    const parsed = parse(events.i_am_alive, 'i_am_alive', payload);
     if (parsed !== undefined) await beats.take(at, parsed, acknowledge);
   }
 
   async function provision(at: Session, payload: unknown): Promise<void> {
-    if (parse(provisioningRequestSchema, 'provisioning_request', payload) === undefined) return;
+    if (parse(events.provisioning_request, 'provisioning_request', payload) === undefined) return;
     // One answer serves all who ask while it is on its way.
     if (isProvisioning) return;
     isProvisioning = true;
@@ -306,7 +309,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     log.info(about, `[C-OCS] Cleaned up connection for ${id}`);
   }
 
-  function parse<T>(schema: z.ZodType<T>, event: string, payload: unknown): T | undefined {
+  function parse<T>(schema: z.ZodType<T>, event: EventName, payload: unknown): T | undefined {
     const parsed = schema.safeParse(payload ?? undefined);
     if (parsed.success) return parsed.data;
     notices.fail({
