@@ -29,7 +29,7 @@ import { clusterRoutes } from './internal/cluster.ts';
 import { messageRoutes } from './internal/messages.ts';
 import { internalOrchestratorRoutes } from './internal/orchestrators.ts';
 import { measureRequests } from './measure.ts';
-import { describeApi } from './openapi.ts';
+import { describeApi, type MountedRoutes } from './openapi.ts';
 import { processRoutes } from './process.ts';
 import { nameRequests } from './requests.ts';
 import { mount, type Route } from './route.ts';
@@ -70,25 +70,24 @@ export function createApp(dependencies: AppDependencies): Koa {
     ...messageRoutes(dependencies),
     ...clusterRoutes(dependencies),
   ];
-  const api = [
-    { prefix: '/api/v1/controller', tag: 'controller', routes: controller },
-    { prefix: '/api/v1/internal', tag: 'internal', routes: internal },
+  const api: MountedRoutes[] = [
+    { prefix: '/api/v1/controller', tag: 'controller', envelope: 'data', routes: controller },
+    { prefix: '/api/v1/internal', tag: 'internal', envelope: 'fields', routes: internal },
   ];
   const process: Route[] = processRoutes({
     ...dependencies,
     describeApi: () => describeApi(all),
     renderDocs: () => renderDocs(all),
   });
-  const all = [...api, { prefix: '', tag: 'process', routes: process }];
+  const all: MountedRoutes[] = [...api, { prefix: '', tag: 'process', envelope: 'plain', routes: process }];
 
+  // What is described is what is mounted: a route that answers is in /openapi.json.
   const router = new Router();
   const mounting = {
     ...dependencies,
     door: createDoor({ ...dependencies, limitCaller: async () => undefined }),
   };
-  mount(router, '/api/v1/controller', 'data', controller, mounting);
-  mount(router, '/api/v1/internal', 'fields', internal, mounting);
-  mount(router, '', 'plain', process, mounting);
+  for (const { prefix, envelope, routes } of all) mount(router, prefix, envelope, routes, mounting);
 
   const app = new Koa();
   app.on('error', (error: Error) =>

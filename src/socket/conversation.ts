@@ -21,14 +21,13 @@ import {
   busy,
   deregistered,
   describeFaults,
+  type EventName,
+  events,
   type Handshake,
   type HandshakeAck,
-  handshakeSchema,
-  heartbeatSchema,
+  isEventName,
   nameOf,
-  provisioningRequestSchema,
   type RefreshTokenAck,
-  refreshTokenSchema,
 } from './protocol.ts';
 import { createReceipts } from './receipts.ts';
 import type { SendBuffers } from './send-buffer.ts';
@@ -136,7 +135,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
         retryable: true,
         retry_after_ms: context.heartbeatIntervalMs,
       });
-    if (event === 'handshake') return turnstile.hold(() => shakeHands(payload, acknowledge));
+    const known = isEventName(event) ? event : undefined;
+    if (known === 'handshake') return turnstile.hold(() => shakeHands(payload, acknowledge));
     await turnstile.pass();
     // Behind its end nothing may be written for it.
     if (socket.disconnected) return;
@@ -146,7 +146,13 @@ export function startConversation(socket: Socket, context: ConversationContext):
         message: `${nameOf(event)} came before a handshake`,
         retryable: true,
       });
-    switch (event) {
+    if (known === undefined)
+      return notices.fail({
+        code: 'unknown_event',
+        message: `there is no event ${nameOf(event)}`,
+        retryable: false,
+      });
+    switch (known) {
       case 'i_am_alive':
         return beat(session, payload, acknowledge);
       case 'provisioning_request':
@@ -154,17 +160,13 @@ export function startConversation(socket: Socket, context: ConversationContext):
       case 'refresh_token':
         return renewToken(session, payload, acknowledge);
       default:
-        return notices.fail({
-          code: 'unknown_event',
-          message: `there is no event ${nameOf(event)}`,
-          retryable: false,
-        });
+        return known satisfies never;
     }
   }
 
   async function shakeHands(payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
     if (superseded || socket.disconnected) return;
-    const hello = handshakeSchema.safeParse(payload);
+    const hello = events.handshake.safeParse(payload);
     if (!hello.success)
       return notices.end({
         code: 'invalid_handshake',
@@ -264,12 +266,12 @@ export function startConversation(socket: Socket, context: ConversationContext):
   }
 
   async function beat(at: Session, payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
-    const parsed = parse(heartbeatSchema, 'i_am_alive', payload);
+    const parsed = parse(events.i_am_alive, 'i_am_alive', payload);
     if (parsed !== undefined) await beats.take(at, parsed, acknowledge);
   }
 
   async function provision(at: Session, payload: unknown): Promise<void> {
-    if (parse(provisioningRequestSchema, 'provisioning_request', payload) === undefined) return;
+    if (parse(events.provisioning_request, 'provisioning_request', payload) === undefined) return;
     // One answer serves all who ask while it is on its way.
     if (isProvisioning) return;
     isProvisioning = true;
@@ -283,7 +285,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   }
 
   async function renewToken(at: Session, payload: unknown, acknowledge?: Acknowledge): Promise<void> {
-    const parsed = parse(refreshTokenSchema, 'refresh_token', payload);
+    const parsed = parse(events.refresh_token, 'refresh_token', payload);
     if (parsed === undefined) return;
     const { orchestratorId: id, entry } = at.connection;
     const renewed = await identity.renew(parsed.token, id, entry.organization_id);
@@ -347,7 +349,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     log.info(about, `[C-OCS] Cleaned up connection for ${id}`);
   }
 
-  function parse<T>(schema: z.ZodType<T>, event: string, payload: unknown): T | undefined {
+  function parse<T>(schema: z.ZodType<T>, event: EventName, payload: unknown): T | undefined {
     const parsed = schema.safeParse(payload ?? undefined);
     if (parsed.success) return parsed.data;
     notices.fail({

@@ -7,7 +7,7 @@ import { jsonContainer, storable, text } from '../fleet/json.ts';
 const timestamp = z.union([z.string(), z.number()]).optional();
 
 /** `handshake`, from the orchestrator. */
-export const handshakeSchema = z.object({
+const handshakeSchema = z.object({
   type: z.string().optional(),
   service: z.string().optional(),
   data: z.object({
@@ -26,17 +26,30 @@ export const handshakeSchema = z.object({
 export type Handshake = z.infer<typeof handshakeSchema>;
 
 /** `i_am_alive`, from the orchestrator. */
-export const heartbeatSchema = z
+const heartbeatSchema = z
   .object({ type: z.string().optional(), timestamp, health_status: z.enum(healths).optional() })
   .default({});
 
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 
 /** `provisioning_request`, from the orchestrator. */
-export const provisioningRequestSchema = z.looseObject({}).default({});
+const provisioningRequestSchema = z.looseObject({}).default({});
 
 /** `refresh_token`, from the orchestrator: its connection goes on with this one. */
-export const refreshTokenSchema = z.object({ token: z.string().min(1).max(16_384) });
+const refreshTokenSchema = z.object({ token: z.string().min(1).max(16_384) });
+
+/** Every event that an orchestrator may send, with the schema of its payload. No other is answered. */
+export const events = {
+  handshake: handshakeSchema,
+  i_am_alive: heartbeatSchema,
+  provisioning_request: provisioningRequestSchema,
+  refresh_token: refreshTokenSchema,
+} as const;
+export type EventName = keyof typeof events;
+
+export function isEventName(event: string | number): event is EventName {
+  return Object.hasOwn(events, event);
+}
 
 /** The acknowledgement of `refresh_token`. */
 export interface RefreshTokenAck {
