@@ -12,6 +12,7 @@ import { createHeartbeats } from './fleet/heartbeats.ts';
 import { newNodeId } from './fleet/identifiers.ts';
 import { createIndependences } from './fleet/independence.ts';
 import { createInstances } from './fleet/instances.ts';
+import { createJsonSchemas } from './fleet/json.ts';
 import { createMessages } from './fleet/messages.ts';
 import { createOrganizations } from './fleet/organizations.ts';
 import { createOverview } from './fleet/overview.ts';
@@ -36,7 +37,7 @@ import { createPresence } from './redis/presence.ts';
 import type { Settings } from './settings.ts';
 import { createAdmission } from './socket/admission.ts';
 import { isForSockets } from './socket/path.ts';
-import { deregistered, silent } from './socket/protocol.ts';
+import { createHandshakeSchema, deregistered, silent } from './socket/protocol.ts';
 import { openSockets } from './socket/server.ts';
 
 export interface Controller {
@@ -201,6 +202,7 @@ export async function startController(
   });
 
   // The edges.
+  const jsonSchemas = createJsonSchemas(settings.limits);
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
   const http = createServer({ shouldUpgradeCallback: isForSockets, requireHostHeader: false });
   const calls = trackCalls(http);
@@ -218,6 +220,7 @@ export async function startController(
     lease,
     logRing,
     metrics,
+    jsonSchemas,
     clock,
     nodeId,
     startedAt,
@@ -238,6 +241,7 @@ export async function startController(
       heartbeats,
       provisioning,
       admission,
+      handshakeSchema: createHandshakeSchema(jsonSchemas),
       clock,
       nodeId,
       metrics,

@@ -21,7 +21,7 @@ import {
   describeFaults,
   type Handshake,
   type HandshakeAck,
-  handshakeSchema,
+  type HandshakeSchema,
   heartbeatSchema,
   nameOf,
   provisioningRequestSchema,
@@ -36,6 +36,7 @@ export interface ConversationContext {
   heartbeats: Heartbeats;
   provisioning: Provisioning;
   admission: Admission;
+  handshakeSchema: HandshakeSchema;
   sessions: Sessions;
   sendBuffers: SendBuffers;
   metrics: Metrics;
@@ -154,7 +155,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
 
   async function shakeHands(payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
     if (superseded || socket.disconnected) return;
-    const hello = handshakeSchema.safeParse(payload);
+    const hello = context.handshakeSchema.safeParse(payload);
     if (!hello.success)
       return notices.end({
         code: 'invalid_handshake',

@@ -2,28 +2,30 @@
 import { z } from 'zod';
 import { healths } from '../database/orchestrator-instances.ts';
 import { identifier } from '../fleet/identifiers.ts';
-import { jsonContainer, storable, text } from '../fleet/json.ts';
+import { type JsonSchemas, text } from '../fleet/json.ts';
 
 const timestamp = z.union([z.string(), z.number()]).optional();
 
 /** `handshake`, from the orchestrator. */
-export const handshakeSchema = z.object({
-  type: z.string().optional(),
-  service: z.string().optional(),
-  data: z.object({
-    orchestrator_id: identifier,
-    organization_id: identifier.nullish(),
-    metadata: storable(
-      z.looseObject({
-        name: text(1, 255).nullish(),
-        location: text(1, 255).nullish(),
-        features: jsonContainer.nullish(),
-      }),
-    ).nullish(),
-  }),
-  timestamp,
-});
-export type Handshake = z.infer<typeof handshakeSchema>;
+export const createHandshakeSchema = ({ limited, jsonContainer }: JsonSchemas) =>
+  z.object({
+    type: z.string().optional(),
+    service: z.string().optional(),
+    data: z.object({
+      orchestrator_id: identifier,
+      organization_id: identifier.nullish(),
+      metadata: limited(
+        z.looseObject({
+          name: text(1, 255).nullish(),
+          location: text(1, 255).nullish(),
+          features: jsonContainer.nullish(),
+        }),
+      ).nullish(),
+    }),
+    timestamp,
+  });
+export type HandshakeSchema = ReturnType<typeof createHandshakeSchema>;
+export type Handshake = z.infer<HandshakeSchema>;
 
 /** `i_am_alive`, from the orchestrator. */
 export const heartbeatSchema = z

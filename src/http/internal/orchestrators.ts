@@ -7,42 +7,41 @@ import { notFound, unavailable } from '../../fleet/errors.ts';
 import type { Heartbeats } from '../../fleet/heartbeats.ts';
 import { identifier } from '../../fleet/identifiers.ts';
 import type { Independences } from '../../fleet/independence.ts';
-import { json, jsonContainer, jsonObject, text } from '../../fleet/json.ts';
+import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Registrations } from '../../fleet/registrations.ts';
 import { sendType } from '../../fleet/send-type.ts';
 import { idParams } from '../parameters.ts';
 import { shownStatus } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
 
-const registration = z.object({
-  organization_id: identifier,
-  orchestrator_id: identifier.nullish(),
-  name: text(1, 255).nullish(),
-  location: text(1, 255).nullish(),
-  internal_url: text(1, 2_048).nullish(),
-  database_url: text(1, 2_048).nullish(),
-  redis_url: text(1, 2_048).nullish(),
-  container_id: text(1, 255).nullish(),
-  image_name: text(1, 512).nullish(),
-  environment_variables: jsonObject.nullish(),
-  features: jsonContainer.nullish(),
-  monitoring: z.boolean().nullish(),
-});
-
-const heartbeat = z.object({
-  orchestrator_id: identifier,
-  health_status: z.enum(healths).nullish(),
-  features: jsonContainer.nullish(),
-});
-
-const independence = z.object({ is_independent: z.boolean(), privacy_mode: z.boolean().nullish() });
-
-const send = z.object({
-  type: sendType,
-  data: json.optional(),
-  wait: z.boolean().default(true),
-  ack: z.boolean().default(false),
-  timeout_ms: z.int().min(100).max(30_000).default(10_000),
+const bodies = ({ json, jsonContainer, jsonObject }: JsonSchemas) => ({
+  registration: z.object({
+    organization_id: identifier,
+    orchestrator_id: identifier.nullish(),
+    name: text(1, 255).nullish(),
+    location: text(1, 255).nullish(),
+    internal_url: text(1, 2_048).nullish(),
+    database_url: text(1, 2_048).nullish(),
+    redis_url: text(1, 2_048).nullish(),
+    container_id: text(1, 255).nullish(),
+    image_name: text(1, 512).nullish(),
+    environment_variables: jsonObject.nullish(),
+    features: jsonContainer.nullish(),
+    monitoring: z.boolean().nullish(),
+  }),
+  heartbeat: z.object({
+    orchestrator_id: identifier,
+    health_status: z.enum(healths).nullish(),
+    features: jsonContainer.nullish(),
+  }),
+  independence: z.object({ is_independent: z.boolean(), privacy_mode: z.boolean().nullish() }),
+  send: z.object({
+    type: sendType,
+    data: json.optional(),
+    wait: z.boolean().default(true),
+    ack: z.boolean().default(false),
+    timeout_ms: z.int().min(100).max(30_000).default(10_000),
+  }),
 });
 
 export function internalOrchestratorRoutes(fleet: {
@@ -50,9 +49,11 @@ export function internalOrchestratorRoutes(fleet: {
   heartbeats: Heartbeats;
   independences: Independences;
   delivery: Delivery;
+  jsonSchemas: JsonSchemas;
   answerWithinMs: number;
 }): Route[] {
-  const { registrations, heartbeats, independences, delivery, answerWithinMs } = fleet;
+  const { registrations, heartbeats, independences, delivery, jsonSchemas, answerWithinMs } = fleet;
+  const { registration, heartbeat, independence, send } = bodies(jsonSchemas);
   return [
     route({
       method: 'post',
