@@ -1,5 +1,6 @@
 // Owns what JSON from outside may hold, so that every store can take it.
 import { z } from 'zod';
+import { hideCredentialsInText } from '../credentials.ts';
 
 /** A payload's faults are told all at once, but for one that is nothing else. */
 const mostFaults = 100;
@@ -40,8 +41,10 @@ export function isDeeperThan(levels: number, value: unknown): boolean {
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner));
 }
 
+/** A key as an answer may repeat it. */
 function shortened(key: string): string {
-  return key.length <= 64 ? key : `${key.slice(0, 64)}…`;
+  const shown = hideCredentialsInText(key);
+  return shown.length <= 64 ? shown : `${shown.slice(0, 64)}…`;
 }
 
 /** Not so: a function, a date, or the bytes of a binary Socket.IO packet. */
