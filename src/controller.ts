@@ -14,6 +14,7 @@ import { createHeartbeats } from './fleet/heartbeats.ts';
 import { newNodeId } from './fleet/identifiers.ts';
 import { createIndependences } from './fleet/independence.ts';
 import { createInstances } from './fleet/instances.ts';
+import { createJsonSchemas } from './fleet/json.ts';
 import { createMessages } from './fleet/messages.ts';
 import { createOrganizations } from './fleet/organizations.ts';
 import { createOverview } from './fleet/overview.ts';
@@ -38,7 +39,7 @@ import { createPresence } from './redis/presence.ts';
 import type { Settings } from './settings.ts';
 import { createAdmission } from './socket/admission.ts';
 import { isForSockets } from './socket/path.ts';
-import { deregistered, silent } from './socket/protocol.ts';
+import { createEvents, deregistered, silent } from './socket/protocol.ts';
 import { openSockets } from './socket/server.ts';
 
 export interface Controller {
@@ -204,6 +205,7 @@ export async function startController(
 
   // The edges.
   const tokens = createTokens({ auth: settings.auth, now: clock.now, log });
+  const jsonSchemas = createJsonSchemas(settings.limits);
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
   const http = createServer({ shouldUpgradeCallback: isForSockets, requireHostHeader: false });
   const calls = trackCalls(http);
@@ -223,6 +225,7 @@ export async function startController(
     lease,
     logRing,
     metrics,
+    jsonSchemas,
     clock,
     nodeId,
     startedAt,
@@ -245,6 +248,7 @@ export async function startController(
       admission,
       tokens,
       expiryNoticeMs: settings.auth.expiryNoticeMs,
+      events: createEvents(jsonSchemas),
       clock,
       nodeId,
       metrics,

@@ -105,6 +105,11 @@ const schema = z
       ringSize: integer(1),
       ringBacklog: integer(1),
     }),
+    limits: z.strictObject({
+      metadataBytes: integer(1024),
+      // As deep as the acknowledgement of an orchestrator may be, which is read without exhausting the stack.
+      jsonDepth: integer(2, 1_000),
+    }),
     independence: z.strictObject({ folder: z.string().min(1) }),
     shutdown: z.strictObject({
       deadlineMs: milliseconds,

@@ -19,6 +19,7 @@ test('default.yaml has every setting but the stores', (t) => {
     presence: { leaseMs: 15_000, renewEveryMs: 5_000 },
     sweep: { unhealthyAfterIntervals: 3, inactiveAfterIntervals: 10 },
     logs: { level: 'info', ringSize: 5_000 },
+    limits: { metadataBytes: 32_768, jsonDepth: 32 },
   });
   t.is(settings.database.url, stores.DATABASE_URL);
   t.is(settings.redis.url, stores.REDIS_URL);
@@ -42,6 +43,8 @@ test('the environment overrides the files, with whole numbers where numbers are 
       REDIS_PREFIX: 'mine',
       LOG_LEVEL: 'debug',
       LOG_RING_SIZE: '100',
+      LIMITS_METADATA_BYTES: '2048',
+      LIMITS_JSON_DEPTH: '8',
       INDEPENDENCE_FOLDER: 'elsewhere',
       SHUTDOWN_DEADLINE_MS: '5000',
       RECONNECTS_PER_SECOND: '50',
@@ -53,6 +56,7 @@ test('the environment overrides the files, with whole numbers where numbers are 
     database: { poolSize: 7 },
     redis: { prefix: 'mine' },
     logs: { level: 'debug', ringSize: 100 },
+    limits: { metadataBytes: 2_048, jsonDepth: 8 },
     independence: { folder: 'elsewhere' },
     shutdown: { deadlineMs: 5_000, reconnectsPerSecond: 50 },
   });

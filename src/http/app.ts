@@ -8,6 +8,7 @@ import type { Delivery } from '../fleet/delivery.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
 import type { Independences } from '../fleet/independence.ts';
 import type { Instances } from '../fleet/instances.ts';
+import type { JsonSchemas } from '../fleet/json.ts';
 import type { Messages } from '../fleet/messages.ts';
 import type { Organizations } from '../fleet/organizations.ts';
 import type { Overview } from '../fleet/overview.ts';
@@ -50,6 +51,7 @@ export interface AppDependencies {
   lease: Lease;
   logRing: LogRing;
   metrics: Metrics;
+  jsonSchemas: JsonSchemas;
   clock: Clock;
   nodeId: string;
   startedAt: string;

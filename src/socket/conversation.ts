@@ -22,7 +22,7 @@ import {
   deregistered,
   describeFaults,
   type EventName,
-  events,
+  type Events,
   type Handshake,
   type HandshakeAck,
   isEventName,
@@ -39,6 +39,7 @@ export interface ConversationContext {
   heartbeats: Heartbeats;
   provisioning: Provisioning;
   admission: Admission;
+  events: Events;
   sessions: Sessions;
   sendBuffers: SendBuffers;
   metrics: Metrics;
@@ -62,7 +63,7 @@ export interface ConversationContext {
 type Acknowledge = (answer: unknown) => void;
 
 export function startConversation(socket: Socket, context: ConversationContext): void {
-  const { connections, provisioning, sessions, clock, nodeId, log } = context;
+  const { connections, events, provisioning, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
   let superseded = false;
   let sentAway: NodeJS.Timeout | undefined;
@@ -135,7 +136,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
         retryable: true,
         retry_after_ms: context.heartbeatIntervalMs,
       });
-    const known = isEventName(event) ? event : undefined;
+    const known = isEventName(events, event) ? event : undefined;
     if (known === 'handshake') return turnstile.hold(() => shakeHands(payload, acknowledge));
     await turnstile.pass();
     // Behind its end nothing may be written for it.
