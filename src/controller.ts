@@ -19,6 +19,7 @@ import { createProvisioning } from './fleet/provisioning.ts';
 import { createReadiness } from './fleet/readiness.ts';
 import { createRegistrations } from './fleet/registrations.ts';
 import { createSweep } from './fleet/sweep.ts';
+import { createAddressOf } from './http/address.ts';
 import { createApp } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
 import { type Listen, listen } from './listen.ts';
@@ -33,6 +34,7 @@ import { createKeys } from './redis/keys.ts';
 import { createLease } from './redis/lease.ts';
 import { createLogRing } from './redis/log-ring.ts';
 import { createPresence } from './redis/presence.ts';
+import { createRateLimits } from './redis/rate-limits.ts';
 import type { Settings } from './settings.ts';
 import { createAdmission } from './socket/admission.ts';
 import { isForSockets } from './socket/path.ts';
@@ -204,6 +206,8 @@ export async function startController(
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
   const http = createServer({ shouldUpgradeCallback: isForSockets, requireHostHeader: false });
   const calls = trackCalls(http);
+  const rates = createRateLimits({ redis: redis.commands, keys, ...settings.limits, log });
+  const addressOf = createAddressOf(settings.http.trustedProxies);
   const app = createApp({
     organizations,
     instances,
@@ -221,6 +225,9 @@ export async function startController(
     clock,
     nodeId,
     startedAt,
+    rates,
+    addressOf,
+    ...settings.limits,
     bodyLimitBytes: settings.http.bodyLimitBytes,
     answerWithinMs,
     log,

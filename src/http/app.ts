@@ -16,6 +16,8 @@ import type { Metrics } from '../metrics.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { LogRing } from '../redis/log-ring.ts';
 import type { Presence } from '../redis/presence.ts';
+import type { RateLimits } from '../redis/rate-limits.ts';
+import type { AddressOf } from './address.ts';
 import { closeWhenDraining, requireHost } from './connections.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
@@ -25,6 +27,7 @@ import { answerErrors } from './errors.ts';
 import { clusterRoutes } from './internal/cluster.ts';
 import { messageRoutes } from './internal/messages.ts';
 import { internalOrchestratorRoutes } from './internal/orchestrators.ts';
+import { createLimits } from './limits.ts';
 import { measureRequests } from './measure.ts';
 import { describeApi } from './openapi.ts';
 import { processRoutes } from './process.ts';
@@ -47,6 +50,9 @@ export interface AppDependencies {
   clock: Clock;
   nodeId: string;
   startedAt: string;
+  rates: RateLimits;
+  addressOf: AddressOf;
+  sendWaitsPerCaller: number;
   bodyLimitBytes: number;
   /** How long a caller waits for what a store has to do before it is told 503. */
   answerWithinMs: number;
@@ -75,6 +81,7 @@ export function createApp(dependencies: AppDependencies): Koa {
   });
   const all = [...api, { prefix: '', tag: 'process', routes: process }];
 
+  const limits = createLimits(dependencies);
   const router = new Router();
   mount(router, '/api/v1/controller', 'data', controller, dependencies);
   mount(router, '/api/v1/internal', 'fields', internal, dependencies);
@@ -88,6 +95,7 @@ export function createApp(dependencies: AppDependencies): Koa {
   app.use(answerErrors(dependencies));
   app.use(requireHost);
   app.use(closeWhenDraining(dependencies.readiness));
+  app.use(limits.limitAddress);
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;

@@ -5,6 +5,7 @@ import type { Context, Middleware } from 'koa';
 import type { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import { type Fault, invalidRequest } from '../fleet/errors.ts';
+import type { AddressOf } from './address.ts';
 import { HttpError } from './errors.ts';
 
 type Schema = z.ZodType;
@@ -26,6 +27,8 @@ export interface Call<P, Q, B> {
   params: P;
   query: Q;
   body: B;
+  /** What its client is counted by. */
+  address: string;
 }
 
 export interface RouteDefinition<
@@ -76,6 +79,7 @@ export function route<
         params: parse(params, 'params', raw.params, faults),
         query: parse(query, 'query', raw.query, faults),
         body: parse(body, 'body', raw.body, faults),
+        address: raw.address,
       };
       if (faults.length > 0) throw invalidRequest(faults);
       return definition.answer(call);
@@ -109,7 +113,7 @@ export function mount(
   prefix: string,
   envelope: Envelope,
   routes: readonly Route[],
-  options: { bodyLimitBytes: number; clock: Clock },
+  options: { bodyLimitBytes: number; clock: Clock; addressOf: AddressOf },
 ): void {
   const readBody = createBodyReader(options.bodyLimitBytes);
   for (const each of routes) {
@@ -120,7 +124,12 @@ export function mount(
       [
         ...stack,
         async (ctx) => {
-          const reply = await each.respond({ params: ctx.params, query: ctx.query, body: bodyOf(ctx) });
+          const reply = await each.respond({
+            params: ctx.params,
+            query: ctx.query,
+            body: bodyOf(ctx),
+            address: options.addressOf(ctx.req),
+          });
           ctx.status = reply.status ?? 200;
           if (reply.type !== undefined) ctx.type = reply.type;
           ctx.body = wrap(envelope, reply, options.clock);

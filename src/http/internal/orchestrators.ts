@@ -13,6 +13,7 @@ import { sendType } from '../../fleet/send-type.ts';
 import { idParams } from '../parameters.ts';
 import { shownStatus } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
+import { createSendWaits } from '../send-waits.ts';
 
 const registration = z.object({
   organization_id: identifier,
@@ -51,8 +52,10 @@ export function internalOrchestratorRoutes(fleet: {
   independences: Independences;
   delivery: Delivery;
   answerWithinMs: number;
+  sendWaitsPerCaller: number;
 }): Route[] {
   const { registrations, heartbeats, independences, delivery, answerWithinMs } = fleet;
+  const waits = createSendWaits(fleet.sendWaitsPerCaller);
   return [
     route({
       method: 'post',
@@ -178,16 +181,18 @@ export function internalOrchestratorRoutes(fleet: {
       },
       params: idParams,
       body: send,
-      async answer({ params, body }) {
-        const sent = await delivery.send({
-          orchestratorId: params.id,
-          type: body.type,
-          data: body.data ?? null,
-          wait: body.wait,
-          // Nobody waits for the acknowledgement of a call that is answered at once.
-          ack: body.wait && body.ack,
-          timeoutMs: body.timeout_ms,
-        });
+      async answer({ params, body, address }) {
+        const send = () =>
+          delivery.send({
+            orchestratorId: params.id,
+            type: body.type,
+            data: body.data ?? null,
+            wait: body.wait,
+            // Nobody waits for the acknowledgement of a call that is answered at once.
+            ack: body.wait && body.ack,
+            timeoutMs: body.timeout_ms,
+          });
+        const sent = await (body.wait ? waits.count(address, send) : send());
         if (sent.kind === 'queued')
           return { status: 202, message: 'The message is queued', body: { message_id: sent.messageId } };
         return {
