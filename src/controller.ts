@@ -22,6 +22,7 @@ import { createSweep } from './fleet/sweep.ts';
 import { createAddressOf } from './http/address.ts';
 import { createApp } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
+import { timeoutsOf } from './http/connections.ts';
 import { type Listen, listen } from './listen.ts';
 import { createLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -204,7 +205,11 @@ export async function startController(
 
   // The edges.
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
-  const http = createServer({ shouldUpgradeCallback: isForSockets, requireHostHeader: false });
+  const http = createServer({
+    shouldUpgradeCallback: isForSockets,
+    requireHostHeader: false,
+    ...timeoutsOf(settings.http),
+  });
   const calls = trackCalls(http);
   const rates = createRateLimits({ redis: redis.commands, keys, ...settings.limits, log });
   const addressOf = createAddressOf(settings.http.trustedProxies);
@@ -228,7 +233,7 @@ export async function startController(
     rates,
     addressOf,
     ...settings.limits,
-    bodyLimitBytes: settings.http.bodyLimitBytes,
+    ...settings.http,
     answerWithinMs,
     log,
   });
@@ -252,6 +257,9 @@ export async function startController(
       log,
     },
     ...settings.socket,
+    corsOrigins: settings.http.corsOrigins,
+    handshakes: rates.handshakes,
+    addressOf,
     onFrames: (frames, emit) => void arrivals.receive(frames, emit),
     onIndependence: () => void independences.refreshFiles(),
     log,

@@ -22,6 +22,7 @@ import { closeWhenDraining, requireHost } from './connections.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
 import { statusRoutes } from './controller/status.ts';
+import { createCors } from './cors.ts';
 import { renderDocs } from './docs.ts';
 import { answerErrors } from './errors.ts';
 import { clusterRoutes } from './internal/cluster.ts';
@@ -32,6 +33,7 @@ import { measureRequests } from './measure.ts';
 import { describeApi } from './openapi.ts';
 import { processRoutes } from './process.ts';
 import { mount, type Route } from './route.ts';
+import { secureHeaders } from './security-headers.ts';
 
 export interface AppDependencies {
   organizations: Organizations;
@@ -52,6 +54,7 @@ export interface AppDependencies {
   startedAt: string;
   rates: RateLimits;
   addressOf: AddressOf;
+  corsOrigins: readonly string[];
   sendWaitsPerCaller: number;
   bodyLimitBytes: number;
   /** How long a caller waits for what a store has to do before it is told 503. */
@@ -87,12 +90,18 @@ export function createApp(dependencies: AppDependencies): Koa {
   mount(router, '/api/v1/internal', 'fields', internal, dependencies);
   mount(router, '', 'plain', process, dependencies);
 
+  const cors = createCors({
+    origins: dependencies.corsOrigins,
+    isRoute: (path) => router.match(path, 'OPTIONS').path.length > 0,
+  });
   const app = new Koa();
   app.on('error', (error: Error) =>
     dependencies.log.warn({ source: 'http', error }, `An answer could not be sent: ${error.message}`),
   );
   app.use(measureRequests(dependencies.metrics));
+  app.use(secureHeaders());
   app.use(answerErrors(dependencies));
+  app.use(cors);
   app.use(requireHost);
   app.use(closeWhenDraining(dependencies.readiness));
   app.use(limits.limitAddress);
