@@ -22,8 +22,10 @@ import { createProvisioning } from './fleet/provisioning.ts';
 import { createReadiness } from './fleet/readiness.ts';
 import { createRegistrations } from './fleet/registrations.ts';
 import { createSweep } from './fleet/sweep.ts';
+import { createAddressOf } from './http/address.ts';
 import { createApp } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
+import { timeoutsOf } from './http/connections.ts';
 import { type Listen, listen } from './listen.ts';
 import { createLogs } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -36,6 +38,7 @@ import { createKeys } from './redis/keys.ts';
 import { createLease } from './redis/lease.ts';
 import { createLogRing } from './redis/log-ring.ts';
 import { createPresence } from './redis/presence.ts';
+import { createRateLimits } from './redis/rate-limits.ts';
 import type { Settings } from './settings.ts';
 import { createAdmission } from './socket/admission.ts';
 import { isForSockets } from './socket/path.ts';
@@ -207,8 +210,14 @@ export async function startController(
   const tokens = createTokens({ auth: settings.auth, now: clock.now, log });
   const jsonSchemas = createJsonSchemas(settings.limits);
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
-  const http = createServer({ shouldUpgradeCallback: isForSockets, requireHostHeader: false });
+  const http = createServer({
+    shouldUpgradeCallback: isForSockets,
+    requireHostHeader: false,
+    ...timeoutsOf(settings.http),
+  });
   const calls = trackCalls(http);
+  const rates = createRateLimits({ redis: redis.commands, keys, ...settings.limits, log });
+  const addressOf = createAddressOf(settings.http.trustedProxies);
   const app = createApp({
     tokens,
     audit: createAudit({ log: auditLog }),
@@ -229,7 +238,10 @@ export async function startController(
     clock,
     nodeId,
     startedAt,
-    bodyLimitBytes: settings.http.bodyLimitBytes,
+    rates,
+    addressOf,
+    ...settings.limits,
+    ...settings.http,
     answerWithinMs,
     log,
   });
@@ -256,6 +268,9 @@ export async function startController(
       log,
     },
     ...settings.socket,
+    corsOrigins: settings.http.corsOrigins,
+    handshakes: rates.handshakes,
+    addressOf,
     onFrames: (frames, emit) => void arrivals.receive(frames, emit),
     onIndependence: () => void independences.refreshFiles(),
     log,

@@ -19,21 +19,26 @@ import type { Metrics } from '../metrics.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { LogRing } from '../redis/log-ring.ts';
 import type { Presence } from '../redis/presence.ts';
+import type { RateLimits } from '../redis/rate-limits.ts';
+import type { AddressOf } from './address.ts';
 import { closeWhenDraining, requireHost, requireOwnName } from './connections.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
 import { statusRoutes } from './controller/status.ts';
+import { createCors } from './cors.ts';
 import { renderDocs } from './docs.ts';
 import { createDoor } from './door.ts';
 import { answerErrors } from './errors.ts';
 import { clusterRoutes } from './internal/cluster.ts';
 import { messageRoutes } from './internal/messages.ts';
 import { internalOrchestratorRoutes } from './internal/orchestrators.ts';
+import { createLimits } from './limits.ts';
 import { measureRequests } from './measure.ts';
 import { describeApi, type MountedRoutes } from './openapi.ts';
 import { processRoutes } from './process.ts';
 import { nameRequests } from './requests.ts';
 import { mount, type Route } from './route.ts';
+import { secureHeaders } from './security-headers.ts';
 
 export interface AppDependencies {
   tokens: Tokens;
@@ -55,6 +60,10 @@ export interface AppDependencies {
   clock: Clock;
   nodeId: string;
   startedAt: string;
+  rates: RateLimits;
+  addressOf: AddressOf;
+  corsOrigins: readonly string[];
+  sendWaitsPerCaller: number;
   bodyLimitBytes: number;
   /** How long a caller waits for what a store has to do before it is told 503. */
   answerWithinMs: number;
@@ -83,24 +92,32 @@ export function createApp(dependencies: AppDependencies): Koa {
   });
   const all: MountedRoutes[] = [...api, { prefix: '', tag: 'process', envelope: 'plain', routes: process }];
 
+  const limits = createLimits(dependencies);
   // What is described is what is mounted: a route that answers is in /openapi.json.
   const router = new Router();
   const mounting = {
     ...dependencies,
-    door: createDoor({ ...dependencies, limitCaller: async () => undefined }),
+    door: createDoor({ ...dependencies, limitCaller: limits.limitCaller }),
   };
   for (const { prefix, envelope, routes } of all) mount(router, prefix, envelope, routes, mounting);
 
+  const cors = createCors({
+    origins: dependencies.corsOrigins,
+    isRoute: (path) => router.match(path, 'OPTIONS').path.length > 0,
+  });
   const app = new Koa();
   app.on('error', (error: Error) =>
     dependencies.log.warn({ source: 'http', error }, `An answer could not be sent: ${error.message}`),
   );
   app.use(nameRequests);
   app.use(measureRequests(dependencies.metrics));
+  app.use(secureHeaders());
   app.use(answerErrors(dependencies));
+  app.use(cors);
   app.use(requireHost);
   app.use(requireOwnName(dependencies.tokens));
   app.use(closeWhenDraining(dependencies.readiness));
+  app.use(limits.limitAddress);
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;

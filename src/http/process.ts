@@ -5,6 +5,9 @@ import type { Metrics } from '../metrics.ts';
 import { serviceName } from './controller/status.ts';
 import { type Route, route } from './route.ts';
 
+/** Unlike the probes. */
+const limited = { 429: 'rate_limited: too many calls of this address' };
+
 export function processRoutes(controller: {
   readiness: Readiness;
   metrics: Metrics;
@@ -74,6 +77,7 @@ export function processRoutes(controller: {
       path: '/openapi.json',
       access: 'public',
       summary: 'This API as OpenAPI 3.1',
+      responses: limited,
       async answer() {
         return { body: controller.describeApi() };
       },
@@ -83,6 +87,7 @@ export function processRoutes(controller: {
       path: '/docs',
       access: 'public',
       summary: 'This API as a page',
+      responses: limited,
       async answer() {
         return { body: controller.renderDocs(), type: 'html' };
       },

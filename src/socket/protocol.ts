@@ -97,6 +97,7 @@ export const socketErrorCodes = [
   'busy',
   'too_many_events',
   'too_many_heartbeats',
+  'rate_limited',
   'deregistered',
   'silent',
   'unauthorized',
@@ -128,6 +129,12 @@ export function silent(orchestratorId: string): SocketError {
 export function busy(retryAfterMs: number): SocketError {
   const message = 'too many handshakes wait to be written';
   return { code: 'busy', message, retryable: true, retry_after_ms: retryAfterMs };
+}
+
+/** Events come too fast: those beyond the limit are not handled. */
+export function tooFast(retryAfterMs: number): SocketError {
+  const message = 'events come faster than they may; those beyond are not handled';
+  return { code: 'rate_limited', message, retryable: true, retry_after_ms: retryAfterMs };
 }
 
 export interface Superseded {

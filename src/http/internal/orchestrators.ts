@@ -17,6 +17,7 @@ import { covers, type Scope } from '../../scope.ts';
 import { idParams } from '../parameters.ts';
 import { shownStatus } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
+import { createSendWaits } from '../send-waits.ts';
 
 const bodies = ({ json, jsonContainer, jsonObject }: JsonSchemas) => ({
   registration: z.object({
@@ -57,6 +58,7 @@ export function internalOrchestratorRoutes(fleet: {
   presence: Presence;
   jsonSchemas: JsonSchemas;
   answerWithinMs: number;
+  sendWaitsPerCaller: number;
 }): Route[] {
   const {
     instances,
@@ -68,6 +70,7 @@ export function internalOrchestratorRoutes(fleet: {
     jsonSchemas,
     answerWithinMs,
   } = fleet;
+  const waits = createSendWaits(fleet.sendWaitsPerCaller);
   const { registration, heartbeat, independence, send } = bodies(jsonSchemas);
 
   /** What another organization has connected is not connected for this caller. @throws not_connected */
@@ -227,15 +230,17 @@ export function internalOrchestratorRoutes(fleet: {
       body: send,
       async answer({ params, body, caller }) {
         await requireConnectedWithin(caller.scope, params.id);
-        const sent = await delivery.send({
-          orchestratorId: params.id,
-          type: body.type,
-          data: body.data ?? null,
-          wait: body.wait,
-          // Nobody waits for the acknowledgement of a call that is answered at once.
-          ack: body.wait && body.ack,
-          timeoutMs: body.timeout_ms,
-        });
+        const send = () =>
+          delivery.send({
+            orchestratorId: params.id,
+            type: body.type,
+            data: body.data ?? null,
+            wait: body.wait,
+            // Nobody waits for the acknowledgement of a call that is answered at once.
+            ack: body.wait && body.ack,
+            timeoutMs: body.timeout_ms,
+          });
+        const sent = await (body.wait ? waits.count(caller.subject, send) : send());
         if (sent.kind === 'queued')
           return {
             status: 202,
