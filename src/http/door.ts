@@ -1,6 +1,6 @@
 // Owns the door of the REST side: who calls, whether that caller may, and the audit of what it changed.
 import type { Audit } from '../access/audit.ts';
-import { anyone, type Caller, may } from '../access/caller.ts';
+import { anyone, may } from '../access/caller.ts';
 import { permissions } from '../access/roles.ts';
 import type { Tokens } from '../access/tokens.ts';
 import { asFleetError, forbidden } from '../fleet/errors.ts';

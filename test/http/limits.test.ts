@@ -73,7 +73,7 @@ test('a caller is limited by its subject', async (t) => {
       keys: createKeys(world.settings.redis.prefix),
       ...world.settings.limits,
       requestsPerCaller: 2,
-      log: createLog({ level: 'silent', ringLevel: 'silent', nodeId: 'node-x', ring: { write() {} } }),
+      log: createLogs({ level: 'silent', ringLevel: 'silent', nodeId: 'node-x', ring: { write() {} } }).log,
     }),
     addressOf: () => 'any',
   });
