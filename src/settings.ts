@@ -154,6 +154,10 @@ const schema = z
     path: ['socket', 'sendBufferBytes'],
     message: 'must be at least twice http.bodyLimitBytes, so that one large message is no reason to hang up',
   })
+  .refine(({ http }) => http.processPort !== http.port || http.port === 0, {
+    path: ['http', 'processPort'],
+    message: 'must be another port than http.port',
+  })
   .refine(({ auth, http }) => auth.mode === 'off' || hasKeys(auth) || isLoopback(http.host), {
     path: ['auth', 'keys'],
     message:

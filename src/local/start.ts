@@ -17,6 +17,8 @@ class StartFault extends Error {
 type Close = () => Promise<void>;
 interface Running {
   readonly url: string;
+  /** Where health is told, if not there. */
+  readonly processUrl?: string;
   stop(): Promise<void>;
 }
 
@@ -36,8 +38,8 @@ heedSignals();
 const closers: Close[] = [];
 let exitCode = 0;
 try {
-  const { url } = await start();
-  const isReady = await askWhetherReady(url);
+  const { url, processUrl } = await start();
+  const isReady = await askWhetherReady(processUrl ?? url);
   console.log(`\nMoolai Controller ${isReady ? 'ready' : 'listens, not ready yet,'} at ${url}\n`);
   printHints(url);
   await aborted();
