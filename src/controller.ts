@@ -1,5 +1,7 @@
 // Owns the composition: what a controller is made of, in which order it starts, and in which it stops.
 import { createServer } from 'node:http';
+import { createAudit } from './access/audit.ts';
+import { createTokens, warnOfOpenDoor } from './access/tokens.ts';
 import { trackCalls } from './calls.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { openDatabase } from './database/database.ts';
@@ -12,6 +14,7 @@ import { createHeartbeats } from './fleet/heartbeats.ts';
 import { newNodeId } from './fleet/identifiers.ts';
 import { createIndependences } from './fleet/independence.ts';
 import { createInstances } from './fleet/instances.ts';
+import { createJsonSchemas } from './fleet/json.ts';
 import { createMessages } from './fleet/messages.ts';
 import { createOrganizations } from './fleet/organizations.ts';
 import { createOverview } from './fleet/overview.ts';
@@ -24,7 +27,7 @@ import { createApp } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
 import { timeoutsOf } from './http/connections.ts';
 import { type Listen, listen } from './listen.ts';
-import { createLog } from './log.ts';
+import { createLogs } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import type { Frame } from './queue/frame.ts';
 import { openOutbox } from './queue/outbox.ts';
@@ -39,7 +42,7 @@ import { createRateLimits } from './redis/rate-limits.ts';
 import type { Settings } from './settings.ts';
 import { createAdmission } from './socket/admission.ts';
 import { isForSockets } from './socket/path.ts';
-import { deregistered, silent } from './socket/protocol.ts';
+import { createEvents, deregistered, silent } from './socket/protocol.ts';
 import { openSockets } from './socket/server.ts';
 
 export interface Controller {
@@ -71,7 +74,8 @@ export async function startController(
   const metrics = createMetrics();
 
   // The log, and the stores.
-  const log = createLog({ ...settings.logs, nodeId, ring: { write: (line) => logRing.write(line) } });
+  const ring = { write: (line: string) => logRing.write(line) };
+  const { log, audit: auditLog } = createLogs({ ...settings.logs, nodeId, ring });
   const redis = closing.adopt(openRedis({ ...settings.redis, log }), (it) => it.close());
   const logRing = createLogRing({
     redis: redis.commands,
@@ -146,7 +150,6 @@ export async function startController(
   const files = createEnvironmentFiles({ database, folder: settings.independence.folder, nodeId });
   const independences = createIndependences({
     database,
-    instances,
     files,
     announce: () => sockets.announceIndependence(),
     clock,
@@ -204,6 +207,8 @@ export async function startController(
   });
 
   // The edges.
+  const tokens = createTokens({ auth: settings.auth, now: clock.now, log });
+  const jsonSchemas = createJsonSchemas(settings.limits);
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
   const http = createServer({
     shouldUpgradeCallback: isForSockets,
@@ -214,6 +219,8 @@ export async function startController(
   const rates = createRateLimits({ redis: redis.commands, keys, ...settings.limits, log });
   const addressOf = createAddressOf(settings.http.trustedProxies);
   const app = createApp({
+    tokens,
+    audit: createAudit({ log: auditLog }),
     organizations,
     instances,
     registrations,
@@ -227,6 +234,7 @@ export async function startController(
     lease,
     logRing,
     metrics,
+    jsonSchemas,
     clock,
     nodeId,
     startedAt,
@@ -250,6 +258,9 @@ export async function startController(
       heartbeats,
       provisioning,
       admission,
+      tokens,
+      expiryNoticeMs: settings.auth.expiryNoticeMs,
+      events: createEvents(jsonSchemas),
       clock,
       nodeId,
       metrics,
@@ -331,6 +342,7 @@ export async function startController(
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
     await independences.refreshFiles();
     log.info({ event: 'start' }, `Replica ${nodeId} listens at ${url}`);
+    warnOfOpenDoor(settings, log);
     // Told in the log from here on.
     await readiness.faults();
     return { url, nodeId, faults: readiness.faults, drain, stop: () => (stopping ??= stop()) };

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { Load, Util } from 'config/lib/util.js';
 import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
+import { jwkSetSchema } from './access/keys.ts';
+import { isLoopback } from './access/loopback.ts';
 
 // The environment has only strings; a whole number in one is a whole number.
 const integer = (min: number, max = Number.MAX_SAFE_INTEGER) =>
@@ -44,6 +46,22 @@ const storeUrl = (protocols: RegExp, variable: string, example: string) =>
         message: `must be a URL such as ${example}`,
       }),
   );
+/** Keys come as JSON text in one variable; what they are is never quoted in a fault. */
+const jwkSet = z
+  .preprocess((value) => {
+    if (typeof value !== 'string' || value === '') return value === '' ? null : value;
+    try {
+      return JSON.parse(value);
+    } catch {
+      return value;
+    }
+  }, jwkSetSchema.nullable())
+  .transform((set) => set?.keys ?? null);
+/** Keys that come over a network are only as good as the way they come. */
+const jwksUrl = z.preprocess(
+  (value) => (value === '' ? null : value),
+  z.string().refine(isSafeUrl, { error: 'must be an https URL, or http on this machine' }).nullable(),
+);
 const level = z.enum(['debug', 'info', 'warn', 'error', 'fatal', 'silent']);
 
 const schema = z
@@ -51,6 +69,7 @@ const schema = z
     http: z.strictObject({
       host: z.string().min(1),
       port: integer(0, 65_535),
+      processPort: z.preprocess((value) => (value === '' ? null : value), integer(0, 65_535).nullable()),
       bodyLimitBytes: integer(1024),
       trustedProxies: words(proxyFault),
       corsOrigins: words(originFault),
@@ -65,6 +84,22 @@ const schema = z
       handshakesPerAddress: limit,
       handshakeWindowSeconds: seconds,
       sendWaitsPerCaller: integer(1),
+      metadataBytes: integer(1024),
+      // As deep as the acknowledgement of an orchestrator may be, which is read without exhausting the stack.
+      jsonDepth: integer(2, 1_000),
+    }),
+    auth: z.strictObject({
+      mode: z.enum(['required', 'off']),
+      keys: jwkSet,
+      jwksUrl,
+      jwksTimeoutMs: milliseconds,
+      jwksCacheMs: milliseconds,
+      jwksCooldownMs: milliseconds,
+      jwksStaleMs: milliseconds,
+      issuer: z.string().min(1),
+      audience: z.string().min(1),
+      clockToleranceMs: integer(0, 300_000),
+      expiryNoticeMs: milliseconds,
     }),
     socket: z.strictObject({
       heartbeatIntervalMs: milliseconds,
@@ -118,6 +153,12 @@ const schema = z
   .refine(({ http, socket }) => socket.sendBufferBytes >= 2 * http.bodyLimitBytes, {
     path: ['socket', 'sendBufferBytes'],
     message: 'must be at least twice http.bodyLimitBytes, so that one large message is no reason to hang up',
+  })
+  .refine(({ auth, http }) => auth.mode === 'off' || hasKeys(auth) || isLoopback(http.host), {
+    path: ['auth', 'keys'],
+    message:
+      'is not set, so anybody who reaches http.host could do anything: give the keys that tokens are signed with ' +
+      '(AUTH_KEYS or AUTH_JWKS_URL), listen on a loopback address (HOST=127.0.0.1), or say AUTH=off outright',
   })
   .refine(({ http }) => http.headersTimeoutMs <= http.requestTimeoutMs, {
     path: ['http', 'headersTimeoutMs'],
@@ -211,6 +252,16 @@ function requireFileFor(environment: string | undefined): void {
   );
 }
 
+function isSafeUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
+}
+
+function hasKeys(auth: { keys: unknown; jwksUrl: unknown }): boolean {
+  return auth.keys !== null || auth.jwksUrl !== null;
+}
+
 function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(
     (at, key) => (at !== null && typeof at === 'object' ? Reflect.get(at, key) : undefined),
@@ -227,10 +278,14 @@ function describe(error: z.ZodError, raw: unknown, variables: unknown): string {
         return issue.keys.map((key) => `${[...issue.path, key].join('.')}: no such setting`);
       const value = valueAt(raw, issue.path);
       const variable = valueAt(variables, issue.path);
-      const shown = typeof value === 'object' || path.endsWith('url') ? '' : ` (is ${JSON.stringify(value)})`;
+      const shown = typeof value === 'object' || isSecret(issue.path) ? '' : ` (is ${JSON.stringify(value)})`;
       return [`${path}${typeof variable === 'string' ? ` (${variable})` : ''}: ${issue.message}${shown}`];
     })
     .join('\n');
+}
+
+function isSecret(path: readonly PropertyKey[]): boolean {
+  return String(path.at(-1)).endsWith('url') || path.slice(0, 2).join('.') === 'auth.keys';
 }
 
 function freeze<T extends object>(value: T): T {

@@ -31,6 +31,8 @@ test('default.yaml has every setting but the stores', (t) => {
       handshakesPerAddress: 15_000,
       handshakeWindowSeconds: 60,
       sendWaitsPerCaller: 200,
+      metadataBytes: 32_768,
+      jsonDepth: 32,
     },
     socket: {
       heartbeatIntervalMs: 30_000,
@@ -49,7 +51,7 @@ test('default.yaml has every setting but the stores', (t) => {
 test('NODE_ENV chooses the file beside default.yaml', (t) => {
   t.is(loadSettings({ env: { ...stores, NODE_ENV: 'test' } }).http.port, 0);
   t.is(loadSettings({ env: { ...stores, NODE_ENV: 'test' } }).logs.level, 'silent');
-  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'production' } }).http.host, '0.0.0.0');
+  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'production', AUTH: 'off' } }).http.host, '0.0.0.0');
 });
 
 test('the environment overrides the files, with whole numbers where numbers are due', (t) => {
@@ -64,6 +66,8 @@ test('the environment overrides the files, with whole numbers where numbers are 
       REDIS_PREFIX: 'mine',
       LOG_LEVEL: 'debug',
       LOG_RING_SIZE: '100',
+      LIMITS_METADATA_BYTES: '2048',
+      LIMITS_JSON_DEPTH: '8',
       INDEPENDENCE_FOLDER: 'elsewhere',
       SHUTDOWN_DEADLINE_MS: '5000',
       RECONNECTS_PER_SECOND: '50',
@@ -91,6 +95,8 @@ test('the environment overrides the files, with whole numbers where numbers are 
       handshakesPerAddress: 3,
       handshakeWindowSeconds: 4,
       sendWaitsPerCaller: 5,
+      metadataBytes: 2_048,
+      jsonDepth: 8,
     },
     socket: { heartbeatIntervalMs: 1_000 },
     database: { poolSize: 7 },

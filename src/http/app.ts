@@ -1,11 +1,14 @@
 // Owns the edge to people: every middleware and every route of the controller, on one screen.
 import Router from '@koa/router';
 import Koa from 'koa';
+import type { Audit } from '../access/audit.ts';
+import type { Tokens } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
 import type { Delivery } from '../fleet/delivery.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
 import type { Independences } from '../fleet/independence.ts';
 import type { Instances } from '../fleet/instances.ts';
+import type { JsonSchemas } from '../fleet/json.ts';
 import type { Messages } from '../fleet/messages.ts';
 import type { Organizations } from '../fleet/organizations.ts';
 import type { Overview } from '../fleet/overview.ts';
@@ -18,24 +21,28 @@ import type { LogRing } from '../redis/log-ring.ts';
 import type { Presence } from '../redis/presence.ts';
 import type { RateLimits } from '../redis/rate-limits.ts';
 import type { AddressOf } from './address.ts';
-import { closeWhenDraining, requireHost } from './connections.ts';
+import { closeWhenDraining, requireHost, requireOwnName } from './connections.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
 import { statusRoutes } from './controller/status.ts';
 import { createCors } from './cors.ts';
 import { renderDocs } from './docs.ts';
+import { createDoor } from './door.ts';
 import { answerErrors } from './errors.ts';
 import { clusterRoutes } from './internal/cluster.ts';
 import { messageRoutes } from './internal/messages.ts';
 import { internalOrchestratorRoutes } from './internal/orchestrators.ts';
 import { createLimits } from './limits.ts';
 import { measureRequests } from './measure.ts';
-import { describeApi } from './openapi.ts';
+import { describeApi, type MountedRoutes } from './openapi.ts';
 import { processRoutes } from './process.ts';
+import { nameRequests } from './requests.ts';
 import { mount, type Route } from './route.ts';
 import { secureHeaders } from './security-headers.ts';
 
 export interface AppDependencies {
+  tokens: Tokens;
+  audit: Audit;
   organizations: Organizations;
   instances: Instances;
   registrations: Registrations;
@@ -49,6 +56,7 @@ export interface AppDependencies {
   lease: Lease;
   logRing: LogRing;
   metrics: Metrics;
+  jsonSchemas: JsonSchemas;
   clock: Clock;
   nodeId: string;
   startedAt: string;
@@ -73,22 +81,25 @@ export function createApp(dependencies: AppDependencies): Koa {
     ...messageRoutes(dependencies),
     ...clusterRoutes(dependencies),
   ];
-  const api = [
-    { prefix: '/api/v1/controller', tag: 'controller', routes: controller },
-    { prefix: '/api/v1/internal', tag: 'internal', routes: internal },
+  const api: MountedRoutes[] = [
+    { prefix: '/api/v1/controller', tag: 'controller', envelope: 'data', routes: controller },
+    { prefix: '/api/v1/internal', tag: 'internal', envelope: 'fields', routes: internal },
   ];
   const process: Route[] = processRoutes({
     ...dependencies,
     describeApi: () => describeApi(all),
     renderDocs: () => renderDocs(all),
   });
-  const all = [...api, { prefix: '', tag: 'process', routes: process }];
+  const all: MountedRoutes[] = [...api, { prefix: '', tag: 'process', envelope: 'plain', routes: process }];
 
   const limits = createLimits(dependencies);
+  // What is described is what is mounted: a route that answers is in /openapi.json.
   const router = new Router();
-  mount(router, '/api/v1/controller', 'data', controller, dependencies);
-  mount(router, '/api/v1/internal', 'fields', internal, dependencies);
-  mount(router, '', 'plain', process, dependencies);
+  const mounting = {
+    ...dependencies,
+    door: createDoor({ ...dependencies, limitCaller: limits.limitCaller }),
+  };
+  for (const { prefix, envelope, routes } of all) mount(router, prefix, envelope, routes, mounting);
 
   const cors = createCors({
     origins: dependencies.corsOrigins,
@@ -98,11 +109,13 @@ export function createApp(dependencies: AppDependencies): Koa {
   app.on('error', (error: Error) =>
     dependencies.log.warn({ source: 'http', error }, `An answer could not be sent: ${error.message}`),
   );
+  app.use(nameRequests);
   app.use(measureRequests(dependencies.metrics));
   app.use(secureHeaders());
   app.use(answerErrors(dependencies));
   app.use(cors);
   app.use(requireHost);
+  app.use(requireOwnName(dependencies.tokens));
   app.use(closeWhenDraining(dependencies.readiness));
   app.use(limits.limitAddress);
   app.use(router.routes());

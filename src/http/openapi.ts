@@ -2,11 +2,12 @@
 import { z } from 'zod';
 import { errorCodes } from '../fleet/errors.ts';
 import { httpErrorCodes } from './errors.ts';
-import type { Responses, Route } from './route.ts';
+import type { Envelope, Responses, Route } from './route.ts';
 
 export interface MountedRoutes {
   prefix: string;
   tag: string;
+  envelope: Envelope;
   routes: readonly Route[];
 }
 

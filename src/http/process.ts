@@ -22,6 +22,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/health/live',
+      access: 'public',
       summary: 'The process runs; asks no store',
       async answer() {
         return { body: { status: 'alive', node_id: nodeId } };
@@ -30,6 +31,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/health/ready',
+      access: 'public',
       summary: 'This replica can take calls; 503 saying what keeps it from that',
       responses: { 200: 'Ready', 503: 'Not ready: `faults` says why' },
       async answer() {
@@ -44,6 +46,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/health',
+      access: 'public',
       summary: 'Health for people',
       async answer() {
         const { stores: dependencies, faults } = await readiness.check();
@@ -63,6 +66,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/metrics',
+      access: 'public',
       summary: 'Metrics of this replica, as Prometheus reads them',
       async answer() {
         return { body: await metrics.render(), type: metrics.contentType };
@@ -71,6 +75,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/openapi.json',
+      access: 'public',
       summary: 'This API as OpenAPI 3.1',
       responses: limited,
       async answer() {
@@ -80,6 +85,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/docs',
+      access: 'public',
       summary: 'This API as a page',
       responses: limited,
       async answer() {

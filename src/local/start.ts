@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { loadSettings, SettingsError } from '../settings.ts';
+import { keyFileIn, readKeyFile } from './key-file.ts';
 import { requireFreePort, takenPortLine } from './port.ts';
 import { startReplicas } from './replicas.ts';
 import { openStores, type SomeStores } from './stores.ts';
@@ -53,7 +54,8 @@ async function start(): Promise<Running> {
   const replicaCount = parseReplicas(given().REPLICAS);
   // Everything that can be checked is checked before anything is started.
   const placeholders = { DATABASE_URL: 'postgres://127.0.0.1/', REDIS_URL: 'redis://127.0.0.1/' };
-  const { http } = loadSettings({ env: { ...placeholders, ...given() } });
+  const keys = await localKeys();
+  const { http } = loadSettings({ env: { ...placeholders, ...keys, ...given() } });
   const fault = await requireFreePort(http);
   if (fault !== undefined) throw new StartFault(fault);
 
@@ -62,6 +64,7 @@ async function start(): Promise<Running> {
   const env = {
     LOG_LEVEL: 'warn',
     INDEPENDENCE_FOLDER: join(localFolder(), 'independence'),
+    ...keys,
     ...given(),
     ...urls,
   };
@@ -88,6 +91,14 @@ async function migrateSchema(databaseUrl: string): Promise<string[]> {
     const reason = reasons.map((each) => (each instanceof Error ? each.message : String(each))).join('; ');
     throw new StartFault(`The database that DATABASE_URL names cannot be used: ${reason}`);
   }
+}
+
+/** The key that `npm run token` made, unless the environment has others to say. */
+async function localKeys(): Promise<{ AUTH_KEYS?: string }> {
+  const { AUTH, AUTH_KEYS, AUTH_JWKS_URL } = given();
+  if (AUTH === 'off' || (AUTH_KEYS ?? AUTH_JWKS_URL) !== undefined) return {};
+  const json = await readKeyFile(keyFileIn(localFolder()));
+  return json === undefined ? {} : { AUTH_KEYS: json };
 }
 
 function localFolder(): string {

@@ -1,6 +1,7 @@
 // Owns the conversation with one orchestrator, from connecting to disconnecting.
 import type { Socket } from 'socket.io';
 import type { z } from 'zod';
+import type { Tokens } from '../access/tokens.ts';
 import { reasonOf } from '../availability.ts';
 import type { Clock } from '../clock.ts';
 import type { Connections, Opened } from '../fleet/connections.ts';
@@ -15,17 +16,19 @@ import type { Admission } from './admission.ts';
 import { createBeats } from './beats.ts';
 import { createEmission } from './emission.ts';
 import { createEventRate } from './event-rate.ts';
+import { createIdentity } from './identity.ts';
 import { createNotices } from './notices.ts';
 import {
   busy,
   deregistered,
   describeFaults,
+  type EventName,
+  type Events,
   type Handshake,
   type HandshakeAck,
-  handshakeSchema,
-  heartbeatSchema,
+  isEventName,
   nameOf,
-  provisioningRequestSchema,
+  type RefreshTokenAck,
   tooFast,
 } from './protocol.ts';
 import { createReceipts } from './receipts.ts';
@@ -38,9 +41,12 @@ export interface ConversationContext {
   heartbeats: Heartbeats;
   provisioning: Provisioning;
   admission: Admission;
+  events: Events;
   sessions: Sessions;
   sendBuffers: SendBuffers;
   metrics: Metrics;
+  tokens: Tokens;
+  expiryNoticeMs: number;
   clock: Clock;
   nodeId: string;
   heartbeatIntervalMs: number;
@@ -60,13 +66,14 @@ export interface ConversationContext {
 type Acknowledge = (answer: unknown) => void;
 
 export function startConversation(socket: Socket, context: ConversationContext): void {
-  const { connections, provisioning, sessions, clock, nodeId, log } = context;
+  const { connections, events, provisioning, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
   let superseded = false;
   let sentAway: NodeJS.Timeout | undefined;
   let isProvisioning = false;
   const emit = createEmission(socket, createReceipts(socket), clock);
   const notices = createNotices(socket);
+  const identity = createIdentity(socket, { ...context, notices });
   const turnstile = createTurnstile();
   const rate = createEventRate({ ...context, now: () => performance.now() });
   const beats = createBeats({
@@ -118,6 +125,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   socket.on('disconnect', () => {
     clearTimeout(patience);
     clearTimeout(sentAway);
+    identity.forget();
     depart();
   });
 
@@ -146,7 +154,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
         retryable: true,
         retry_after_ms: context.heartbeatIntervalMs,
       });
-    if (event === 'handshake') return turnstile.hold(() => shakeHands(payload, acknowledge));
+    const known = isEventName(events, event) ? event : undefined;
+    if (known === 'handshake') return turnstile.hold(() => shakeHands(payload, acknowledge));
     await turnstile.pass();
     // Behind its end nothing may be written for it.
     if (socket.disconnected) return;
@@ -156,23 +165,27 @@ export function startConversation(socket: Socket, context: ConversationContext):
         message: `${nameOf(event)} came before a handshake`,
         retryable: true,
       });
-    switch (event) {
+    if (known === undefined)
+      return notices.fail({
+        code: 'unknown_event',
+        message: `there is no event ${nameOf(event)}`,
+        retryable: false,
+      });
+    switch (known) {
       case 'i_am_alive':
         return beat(session, payload, acknowledge);
       case 'provisioning_request':
         return provision(session, payload);
+      case 'refresh_token':
+        return renewToken(session, payload, acknowledge);
       default:
-        return notices.fail({
-          code: 'unknown_event',
-          message: `there is no event ${nameOf(event)}`,
-          retryable: false,
-        });
+        return known satisfies never;
     }
   }
 
   async function shakeHands(payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
     if (superseded || socket.disconnected) return;
-    const hello = handshakeSchema.safeParse(payload);
+    const hello = events.handshake.safeParse(payload);
     if (!hello.success)
       return notices.end({
         code: 'invalid_handshake',
@@ -186,6 +199,14 @@ export function startConversation(socket: Socket, context: ConversationContext):
         message: `this connection is ${session.connection.orchestratorId}; ${id} needs one of its own`,
         retryable: false,
       });
+    const refusal = identity.refusal(id, organizationOf(hello.data));
+    if (refusal !== undefined) {
+      log.warn(
+        { event: 'forbidden', orchestrator_id: id, sub: identity.subject },
+        `[C-OCS] Handshake refused: ${refusal.message}`,
+      );
+      return session === undefined ? notices.end(refusal) : notices.fail(refusal);
+    }
     if (context.draining()) {
       notices.reconnect(spread());
       // One that has a connection keeps it until it has another.
@@ -204,6 +225,11 @@ export function startConversation(socket: Socket, context: ConversationContext):
     await opened;
   }
 
+  /** A refresh that does not name one is no move. */
+  function organizationOf({ data }: Handshake): string {
+    return data.organization_id ?? session?.connection.entry.organization_id ?? data.orchestrator_id;
+  }
+
   async function open(
     { data }: Handshake,
     acknowledge: Acknowledge | undefined,
@@ -212,9 +238,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     const { name, location, features } = data.metadata ?? {};
     const hello = {
       orchestratorId: data.orchestrator_id,
-      // A refresh that does not name one is no move.
-      organizationId:
-        data.organization_id ?? session?.connection.entry.organization_id ?? data.orchestrator_id,
+      organizationId: organizationOf({ data }),
       name: name ?? undefined,
       location: location ?? undefined,
       features: features ?? undefined,
@@ -261,12 +285,12 @@ export function startConversation(socket: Socket, context: ConversationContext):
   }
 
   async function beat(at: Session, payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
-    const parsed = parse(heartbeatSchema, 'i_am_alive', payload);
+    const parsed = parse(events.i_am_alive, 'i_am_alive', payload);
     if (parsed !== undefined) await beats.take(at, parsed, acknowledge);
   }
 
   async function provision(at: Session, payload: unknown): Promise<void> {
-    if (parse(provisioningRequestSchema, 'provisioning_request', payload) === undefined) return;
+    if (parse(events.provisioning_request, 'provisioning_request', payload) === undefined) return;
     // One answer serves all who ask while it is on its way.
     if (isProvisioning) return;
     isProvisioning = true;
@@ -277,6 +301,26 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (config === undefined) return notices.end(deregistered(id));
     socket.emit('provision_config', config);
     log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);
+  }
+
+  async function renewToken(at: Session, payload: unknown, acknowledge?: Acknowledge): Promise<void> {
+    const parsed = parse(events.refresh_token, 'refresh_token', payload);
+    if (parsed === undefined) return;
+    const { orchestratorId: id, entry } = at.connection;
+    const renewed = await identity.renew(parsed.token, id, entry.organization_id);
+    if ('refused' in renewed) {
+      const { code, message } = renewed.refused;
+      log.warn({ event: code, orchestrator_id: id }, `[C-OCS] Token of ${id} not renewed: ${message}`);
+      return notices.fail(renewed.refused);
+    }
+    const { expiresAtMs } = renewed;
+    const ack: RefreshTokenAck = {
+      type: 'refresh_token_ack',
+      expires_at: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
+      ts: new Date(clock.now()).toISOString(),
+    };
+    acknowledge?.(ack);
+    log.info({ event: 'refresh_token', orchestrator_id: id }, `[C-OCS] Token of ${id} renewed`);
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {
@@ -324,7 +368,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     log.info(about, `[C-OCS] Cleaned up connection for ${id}`);
   }
 
-  function parse<T>(schema: z.ZodType<T>, event: string, payload: unknown): T | undefined {
+  function parse<T>(schema: z.ZodType<T>, event: EventName, payload: unknown): T | undefined {
     const parsed = schema.safeParse(payload ?? undefined);
     if (parsed.success) return parsed.data;
     notices.fail({

@@ -2,38 +2,64 @@
 import { z } from 'zod';
 import { healths } from '../database/orchestrator-instances.ts';
 import { identifier } from '../fleet/identifiers.ts';
-import { jsonContainer, storable, text } from '../fleet/json.ts';
+import { type JsonSchemas, text } from '../fleet/json.ts';
 
 const timestamp = z.union([z.string(), z.number()]).optional();
 
 /** `handshake`, from the orchestrator. */
-export const handshakeSchema = z.object({
-  type: z.string().optional(),
-  service: z.string().optional(),
-  data: z.object({
-    orchestrator_id: identifier,
-    organization_id: identifier.nullish(),
-    metadata: storable(
-      z.looseObject({
-        name: text(1, 255).nullish(),
-        location: text(1, 255).nullish(),
-        features: jsonContainer.nullish(),
-      }),
-    ).nullish(),
-  }),
-  timestamp,
-});
-export type Handshake = z.infer<typeof handshakeSchema>;
+const createHandshakeSchema = ({ limited, jsonContainer }: JsonSchemas) =>
+  z.object({
+    type: z.string().optional(),
+    service: z.string().optional(),
+    data: z.object({
+      orchestrator_id: identifier,
+      organization_id: identifier.nullish(),
+      metadata: limited(
+        z.looseObject({
+          name: text(1, 255).nullish(),
+          location: text(1, 255).nullish(),
+          features: jsonContainer.nullish(),
+        }),
+      ).nullish(),
+    }),
+    timestamp,
+  });
+export type Handshake = z.infer<ReturnType<typeof createHandshakeSchema>>;
 
 /** `i_am_alive`, from the orchestrator. */
-export const heartbeatSchema = z
+const heartbeatSchema = z
   .object({ type: z.string().optional(), timestamp, health_status: z.enum(healths).optional() })
   .default({});
 
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 
 /** `provisioning_request`, from the orchestrator. */
-export const provisioningRequestSchema = z.looseObject({}).default({});
+const provisioningRequestSchema = z.looseObject({}).default({});
+
+/** `refresh_token`, from the orchestrator: its connection goes on with this one. */
+const refreshTokenSchema = z.object({ token: z.string().min(1).max(16_384) });
+
+/** Every event that an orchestrator may send, with the schema of its payload. No other is answered. */
+export const createEvents = (jsonSchemas: JsonSchemas) => ({
+  handshake: createHandshakeSchema(jsonSchemas),
+  i_am_alive: heartbeatSchema,
+  provisioning_request: provisioningRequestSchema,
+  refresh_token: refreshTokenSchema,
+});
+export type Events = ReturnType<typeof createEvents>;
+export type EventName = keyof Events;
+
+export function isEventName(events: Events, event: string | number): event is EventName {
+  return Object.hasOwn(events, event);
+}
+
+/** The acknowledgement of `refresh_token`. */
+export interface RefreshTokenAck {
+  type: 'refresh_token_ack';
+  /** When the connection ends unless it is renewed again; null: never. */
+  expires_at: string | null;
+  ts: string;
+}
 
 /** The acknowledgement of `handshake`, and the event after it. */
 export interface HandshakeAck {
@@ -74,6 +100,9 @@ export const socketErrorCodes = [
   'rate_limited',
   'deregistered',
   'silent',
+  'unauthorized',
+  'forbidden',
+  'token_expired',
   'unavailable',
 ] as const;
 

@@ -1,7 +1,8 @@
 // How often one address and one caller may call REST, and how many may wait for `/send`.
 import test from 'ava';
 import { createLimits } from '../../src/http/limits.ts';
-import { createLog } from '../../src/log.ts';
+import { createSendWaits } from '../../src/http/send-waits.ts';
+import { createLogs } from '../../src/log.ts';
 import { createKeys } from '../../src/redis/keys.ts';
 import { createRateLimits } from '../../src/redis/rate-limits.ts';
 import { errorOf } from '../support/answers.ts';
@@ -73,7 +74,7 @@ test('a caller is limited by its subject', async (t) => {
       keys: createKeys(world.settings.redis.prefix),
       ...world.settings.limits,
       requestsPerCaller: 2,
-      log: createLog({ level: 'silent', ringLevel: 'silent', nodeId: 'node-x', ring: { write() {} } }),
+      log: createLogs({ level: 'silent', ringLevel: 'silent', nodeId: 'node-x', ring: { write() {} } }).log,
     }),
     addressOf: () => 'any',
   });
@@ -85,6 +86,20 @@ test('a caller is limited by its subject', async (t) => {
     code: 'rate_limited',
   });
   await limits.limitCaller('two');
+});
+
+test('waiting calls of one caller are no matter of another', async (t) => {
+  const waits = createSendWaits(1);
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const first = waits.count('one', () => promise);
+  await t.throwsAsync(
+    waits.count('one', async () => 'never'),
+    { code: 'rate_limited' },
+  );
+  t.is(await waits.count('two', async () => 'at once'), 'at once');
+  resolve('at last');
+  t.is(await first, 'at last');
+  t.is(await waits.count('one', async () => 'again'), 'again');
 });
 
 test('of one caller so many calls of /send may wait at once, and those that do not wait are not counted', async (t) => {
@@ -105,7 +120,6 @@ test('of one caller so many calls of /send may wait at once, and those that do n
   errorOf(t, refused, 429, 'rate_limited');
   t.is(refused.headers.get('retry-after'), '1');
   t.is((await send('192.0.2.7', { wait: false })).status, 202);
-  t.is((await send('192.0.2.8', {})).status, 200, 'another caller is not concerned');
 
   for (const acknowledge of acknowledges) acknowledge('yes');
   for (const answer of await Promise.all(waiting)) t.is(answer.status, 200);

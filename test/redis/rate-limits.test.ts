@@ -1,6 +1,6 @@
 // The rates that the cluster keeps in Redis, and that nobody waits for it when it is away.
 import test from 'ava';
-import { createLog } from '../../src/log.ts';
+import { createLogs } from '../../src/log.ts';
 import { openRedis } from '../../src/redis/connection.ts';
 import { createKeys } from '../../src/redis/keys.ts';
 import { createRateLimits, type RateLimits } from '../../src/redis/rate-limits.ts';
@@ -32,7 +32,7 @@ async function open(changes: Partial<typeof limits> = {}): Promise<Opened> {
   const proxy = stack.adopt(await openProxy(), (it) => it.close());
   const lines: { event?: string; level: string; message: string }[] = [];
   const write = (line: string) => void lines.push(JSON.parse(line));
-  const log = createLog({ level: 'silent', ringLevel: 'debug', nodeId: 'node-x', ring: { write } });
+  const { log } = createLogs({ level: 'silent', ringLevel: 'debug', nodeId: 'node-x', ring: { write } });
   const url = proxy.through(world.settings.redis.url);
   const redis = stack.adopt(openRedis({ url, commandTimeoutMs: 1_500, log }), (it) => it.close());
   await redis.tried();

@@ -239,7 +239,6 @@ test('an id may be of 255 characters, of letters, digits, dots, underscores and 
 
 test('a connection without a valid handshake is closed when its time is up', async (t) => {
   await using stack = new AsyncDisposableStack();
-  // Also the time to join: a client on a busy machine must get that far.
   const hasty = stack.adopt(await openWorld({ settings: { socket: { handshakeTimeoutMs: 500 } } }), (it) =>
     it.close(),
   );
