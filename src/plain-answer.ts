@@ -29,6 +29,9 @@ export function answerPlainly(response: ServerResponse, answer: PlainAnswer, clo
   response.end(body);
 }
 
+/** How long a connection may stay half open for a client that still sends: cut off earlier, it might not read. */
+const lingerMs = 1_000;
+
 /** The same where there is no response: the bytes go to the connection, which is closed behind them. */
 export function writePlainly(socket: Duplex, answer: PlainAnswer, clock: Clock): void {
   const { headers, body } = render(answer, clock);
@@ -36,6 +39,9 @@ export function writePlainly(socket: Duplex, answer: PlainAnswer, clock: Clock):
   socket.end(
     `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? 'Error'}\r\n${head.join('')}\r\n${body}`,
   );
+  // A peer that never closes its side would hold the connection: no time-out looks after it any more.
+  const linger = setTimeout(() => socket.destroy(), lingerMs);
+  socket.once('close', () => clearTimeout(linger));
 }
 
 function render(answer: PlainAnswer, clock: Clock): { headers: Record<string, string>; body: string } {

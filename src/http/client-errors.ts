@@ -31,7 +31,12 @@ const unmetExpectation: PlainAnswer = {
 export function answerClientErrors(server: Server, clock: Clock): void {
   server.on('checkExpectation', (_request, response) => answerPlainly(response, unmetExpectation, clock));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
-    else writePlainly(socket, refusals[error.code ?? ''] ?? malformed, clock);
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    writePlainly(socket, refusals[error.code ?? ''] ?? malformed, clock);
+    // What is told to be too late must not be carried out after all.
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') socket.once('finish', () => socket.destroy());
   });
 }

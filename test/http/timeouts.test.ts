@@ -22,7 +22,7 @@ test.after('none of it was an error of the controller’s', async (t) => {
   for (const level of ['ERROR', 'CRITICAL']) t.deepEqual(await linesOf(world.api, { level }, 0), []);
 });
 
-const connected = () => connectRaw(world.replica(0).controller.url);
+const connected = (options = {}) => connectRaw(world.replica(0).controller.url, options);
 
 function soon<T>(ms: number, closed: Promise<T>): Promise<T> {
   return within(ms, closed, () => new Error(`not closed within ${ms} ms`));
@@ -37,8 +37,6 @@ function drip(socket: Socket, first: string): void {
   const dripping = setInterval(() => socket.write('x'), 20);
   socket.on('error', () => undefined);
   socket.once('close', () => clearInterval(dripping));
-  // Half of it may be closed long before the other.
-  socket.once('end', () => clearInterval(dripping));
 }
 
 const post = 'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: localhost\r\n';
@@ -58,6 +56,24 @@ for (const [what, bytes] of [
       code: 'request_timeout',
       message: 'The request did not arrive in time',
     });
+  });
+
+for (const [what, bytes] of [
+  ['is too slow', `${post}Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{`],
+  ['talks no HTTP', 'good morning\r\n\r\n'],
+  ['expects too much', `${post}Expect: the-best\r\n\r\n`],
+] as const)
+  test(`one that ${what}, and keeps its side open, is cut off`, async (t) => {
+    const socket = await connected({ stubborn: true });
+    const cutOff = Promise.withResolvers<void>();
+    socket.once('error', () => cutOff.resolve());
+    socket.once('close', () => cutOff.resolve());
+    // What is written to a connection that is gone on the other side comes back as an error.
+    socket.once('end', () => drip(socket, ''));
+    socket.write(bytes);
+    socket.resume();
+    await soon(10_000, cutOff.promise);
+    t.true(socket.readableEnded, 'behind its answer');
   });
 
 test('a connection on which nothing is asked is ended', async (t) => {

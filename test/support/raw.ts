@@ -11,10 +11,10 @@ export interface RawAnswer {
   body: string;
 }
 
-/** A connection to where a URL points. */
-export async function connectRaw(url: string): Promise<Socket> {
+/** A connection to where a URL points. @param options.stubborn does not close its side because the other did */
+export async function connectRaw(url: string, options: { stubborn?: boolean } = {}): Promise<Socket> {
   const { port, hostname } = new URL(url);
-  const socket = connect(Number(port), hostname);
+  const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: options.stubborn ?? false });
   await once(socket, 'connect');
   return socket;
 }
