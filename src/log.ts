@@ -1,5 +1,6 @@
 // Owns logging: pino to standard output, and the same lines to the ring that the whole cluster shares.
 import pino from 'pino';
+import { hideCredentials, hideCredentialsInText } from './credentials.ts';
 
 export type Log = pino.Logger;
 
@@ -62,7 +63,12 @@ function loggerTo(sinks: pino.StreamEntry<pino.Level>[], nodeId: string): Log {
       errorKey: 'error',
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: levelNames[label] ?? label.toUpperCase() }) },
-      serializers: { error: (error: unknown) => describeError(error) },
+      serializers: {
+        error: (error: unknown) => describeError(error),
+        reason: (reason: unknown) =>
+          typeof reason === 'string' ? tellable(reason) : hideCredentials(reason),
+      },
+      hooks: hideInFailures,
       redact: {
         paths: ['database_url', 'redis_url', 'environment_variables', 'token', 'authorization', 'password'],
         censor: '[hidden]',
@@ -72,9 +78,27 @@ function loggerTo(sinks: pino.StreamEntry<pino.Level>[], nodeId: string): Log {
   );
 }
 
-/** With its causes, but without the values that Postgres's detail adds: of the row that it complains of. */
+const warning = pino.levels.values.warn ?? 40;
+
+/** What a line says of a failure may quote what others have sent; the many other lines are written as they are. */
+const hideInFailures: NonNullable<pino.LoggerOptions['hooks']> = {
+  logMethod(args, method, level) {
+    const [about, message] = args;
+    const isOfFailure = level >= warning || (typeof about === 'object' && about !== null && 'error' in about);
+    if (isOfFailure && typeof about === 'string') method.call(this, tellable(about));
+    else if (isOfFailure && message !== undefined) method.call(this, about, tellable(message));
+    else method.apply(this, args);
+  },
+};
+
+/** Without credentials, and without the values that Postgres's detail adds of the row at fault. */
+function tellable(message: string): string {
+  return hideCredentialsInText(message.split('\n - detail: ', 1)[0] ?? '');
+}
+
+/** With its causes. */
 function describeError(error: unknown, deepest = 3): unknown {
-  if (!(error instanceof Error)) return error;
+  if (!(error instanceof Error)) return hideCredentials(error);
   const { name, message, stack, cause } = error;
   const code: unknown = Reflect.get(error, 'code');
   // A message may have lines that look like the stack's: those are not its.
@@ -85,9 +109,9 @@ function describeError(error: unknown, deepest = 3): unknown {
   const causes = error instanceof AggregateError ? error.errors : cause === undefined ? [] : [cause];
   return {
     type: name,
-    message: message.split('\n - detail: ', 1)[0],
+    message: tellable(message),
     code,
-    stack: where?.join('\n'),
+    stack: where === undefined ? undefined : hideCredentialsInText(where.join('\n')),
     ...(causes.length > 0 && deepest > 0
       ? { causes: causes.map((each: unknown) => describeError(each, deepest - 1)) }
       : {}),

@@ -1,8 +1,10 @@
 // Owns the settings: config/*.yaml and the environment, checked once, frozen.
 import { existsSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Load, Util } from 'config/lib/util.js';
+import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
 import { jwkSetSchema } from './access/keys.ts';
 import { isLoopback } from './access/loopback.ts';
@@ -16,6 +18,24 @@ const integer = (min: number, max = Number.MAX_SAFE_INTEGER) =>
     }),
   );
 const milliseconds = integer(1, 86_400_000);
+const seconds = integer(1, 86_400);
+/** So many; 0 is no limit. */
+const limit = integer(0);
+/** Several words: a list, or in the environment one string with commas. Every word at fault is named. */
+const words = (faultOf: (word: string) => string | undefined) =>
+  z.preprocess(
+    (value) =>
+      typeof value === 'string'
+        ? value
+            .split(',')
+            .map((word) => word.trim())
+            .filter((word) => word !== '')
+        : value,
+    z.array(z.string()).superRefine((list, ctx) => {
+      const faults = list.map(faultOf).filter((fault) => fault !== undefined);
+      if (faults.length > 0) ctx.addIssue({ code: 'custom', message: faults.join('; ') });
+    }),
+  );
 const storeUrl = (protocols: RegExp, variable: string, example: string) =>
   z.preprocess(
     (value) => value ?? '',
@@ -51,6 +71,22 @@ const schema = z
       port: integer(0, 65_535),
       processPort: z.preprocess((value) => (value === '' ? null : value), integer(0, 65_535).nullable()),
       bodyLimitBytes: integer(1024),
+      trustedProxies: words(proxyFault),
+      corsOrigins: words(originFault),
+      requestTimeoutMs: milliseconds,
+      headersTimeoutMs: milliseconds,
+      keepAliveTimeoutMs: milliseconds,
+    }),
+    limits: z.strictObject({
+      requestsPerAddress: limit,
+      requestsPerCaller: limit,
+      windowSeconds: seconds,
+      handshakesPerAddress: limit,
+      handshakeWindowSeconds: seconds,
+      sendWaitsPerCaller: integer(1),
+      metadataBytes: integer(1024),
+      // As deep as the acknowledgement of an orchestrator may be, which is read without exhausting the stack.
+      jsonDepth: integer(2, 1_000),
     }),
     auth: z.strictObject({
       mode: z.enum(['required', 'off']),
@@ -75,6 +111,8 @@ const schema = z
       connectionsPerSecond: integer(1),
       pendingHandshakes: integer(1),
       sendBufferBytes: integer(2048),
+      eventsPerSecond: integer(1),
+      connectionsPerReplica: integer(1),
     }),
     database: z.strictObject({
       url: storeUrl(/^postgres(ql)?:$/, 'DATABASE_URL', 'postgres://user:password@host:5432/moolai'),
@@ -116,13 +154,40 @@ const schema = z
     path: ['socket', 'sendBufferBytes'],
     message: 'must be at least twice http.bodyLimitBytes, so that one large message is no reason to hang up',
   })
+  .refine(({ http }) => http.processPort !== http.port || http.port === 0, {
+    path: ['http', 'processPort'],
+    message: 'must be another port than http.port',
+  })
   .refine(({ auth, http }) => auth.mode === 'off' || hasKeys(auth) || isLoopback(http.host), {
     path: ['auth', 'keys'],
     message:
       'is not set, so anybody who reaches http.host could do anything: give the keys that tokens are signed with ' +
       '(AUTH_KEYS or AUTH_JWKS_URL), listen on a loopback address (HOST=127.0.0.1), or say AUTH=off outright',
   })
+  .refine(({ http }) => http.headersTimeoutMs <= http.requestTimeoutMs, {
+    path: ['http', 'headersTimeoutMs'],
+    message: 'must be at most http.requestTimeoutMs, of which it is a part',
+  })
   .readonly();
+
+/** Why a word names no proxy; undefined if it does. */
+function proxyFault(word: string): string | undefined {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(word)) return undefined;
+  try {
+    // By itself it would take a number for an address.
+    if (isIP(word.split('/', 1)[0] ?? '') === 0) throw new Error('no address');
+    proxyAddr.compile(word);
+    return undefined;
+  } catch {
+    return `${JSON.stringify(word)} is no address, no range such as 10.0.0.0/8, nor one of loopback, linklocal, uniquelocal`;
+  }
+}
+
+/** Why a word is no origin as a browser sends it; undefined if it is. */
+function originFault(word: string): string | undefined {
+  const isOrigin = /^https?:[^*]+$/.test(word) && URL.canParse(word) && new URL(word).origin === word;
+  return isOrigin ? undefined : `${JSON.stringify(word)} is no origin such as https://dashboard.example.com`;
+}
 
 export type Settings = z.infer<typeof schema>;
 

@@ -1,8 +1,26 @@
 // Owns what the edge to people asks of a connection, and when it ends one.
+import type { ServerOptions } from 'node:http';
 import type { Middleware } from 'koa';
 import type { Tokens } from '../access/tokens.ts';
 import { forbidden, invalidRequest } from '../fleet/errors.ts';
 import type { Readiness } from '../fleet/readiness.ts';
+
+/** How often slow requests are looked for. */
+const longestCheckMs = 1_000;
+
+/** When a connection that says too little is ended, ms, in the words of Node's server. */
+export function timeoutsOf(http: {
+  requestTimeoutMs: number;
+  headersTimeoutMs: number;
+  keepAliveTimeoutMs: number;
+}): ServerOptions {
+  return {
+    requestTimeout: http.requestTimeoutMs,
+    headersTimeout: http.headersTimeoutMs,
+    keepAliveTimeout: http.keepAliveTimeoutMs,
+    connectionsCheckingInterval: Math.min(longestCheckMs, http.headersTimeoutMs),
+  };
+}
 
 /** HTTP/1.1 asks for it (RFC 9112, 3.2). @throws invalid_request */
 export const requireHost: Middleware = async (ctx, next) => {

@@ -56,7 +56,8 @@ function describeRoute(route: Route, tag: string): Record<string, unknown> {
     responses: Object.fromEntries(
       Object.entries(responsesOf(route, tag)).flatMap(([status, description]) => {
         if (description === undefined) return [];
-        const isError = Number(status) >= 400 && tag !== 'process';
+        // What is not ready says so in its own words.
+        const isError = Number(status) >= 400 && (tag !== 'process' || status === '429');
         return [[status, isError ? describeError(status, description) : { description }]];
       }),
     ),
@@ -72,7 +73,12 @@ function responsesOf({ schemas, responses }: Route, tag: string): Responses {
     ...((params ?? query ?? body) ? { 400: 'invalid_request: every fault of the call is named' } : {}),
     ...(params === undefined ? {} : { 404: 'not_found' }),
     ...(body === undefined ? {} : { 413: 'payload_too_large', 415: 'unsupported_media_type' }),
-    ...(tag === 'process' ? {} : { 503: 'unavailable: a store that the call needs is down' }),
+    ...(tag === 'process'
+      ? {}
+      : {
+          429: 'rate_limited: too many calls of this address or caller',
+          503: 'unavailable: a store that the call needs is down',
+        }),
     ...responses,
   };
 }
@@ -81,7 +87,7 @@ function describeError(status: string, description: string): Record<string, unkn
   const retryAfter = { description: 'Seconds until another try', schema: { type: 'integer' } };
   return {
     description,
-    ...(status === '503' ? { headers: { 'Retry-After': retryAfter } } : {}),
+    ...(status === '429' || status === '503' ? { headers: { 'Retry-After': retryAfter } } : {}),
     content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
   };
 }

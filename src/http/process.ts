@@ -1,9 +1,13 @@
-// Owns the routes that ask the process, not the fleet: probes for a load balancer, health for a person, metrics.
+// Owns the routes that ask the process, not the fleet: probes for a load balancer, health for a person, metrics, and
+// what describes the API.
 import type { Clock } from '../clock.ts';
 import type { Readiness } from '../fleet/readiness.ts';
 import type { Metrics } from '../metrics.ts';
 import { serviceName } from './controller/status.ts';
 import { type Route, route } from './route.ts';
+
+/** Unlike the probes. */
+const limited = { 429: 'rate_limited: too many calls of this address' };
 
 export function processRoutes(controller: {
   readiness: Readiness;
@@ -11,8 +15,6 @@ export function processRoutes(controller: {
   nodeId: string;
   startedAt: string;
   clock: Clock;
-  describeApi(): Record<string, unknown>;
-  renderDocs(): string;
 }): Route[] {
   const { readiness, metrics, nodeId, startedAt, clock } = controller;
   return [
@@ -69,13 +71,19 @@ export function processRoutes(controller: {
         return { body: await metrics.render(), type: metrics.contentType };
       },
     }),
+  ];
+}
+
+export function describingRoutes(api: { describe(): Record<string, unknown>; render(): string }): Route[] {
+  return [
     route({
       method: 'get',
       path: '/openapi.json',
       access: 'public',
       summary: 'This API as OpenAPI 3.1',
+      responses: limited,
       async answer() {
-        return { body: controller.describeApi() };
+        return { body: api.describe() };
       },
     }),
     route({
@@ -83,8 +91,9 @@ export function processRoutes(controller: {
       path: '/docs',
       access: 'public',
       summary: 'This API as a page',
+      responses: limited,
       async answer() {
-        return { body: controller.renderDocs(), type: 'html' };
+        return { body: api.render(), type: 'html' };
       },
     }),
   ];

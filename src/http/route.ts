@@ -200,7 +200,9 @@ function createBodyReader(limitBytes: number): Middleware {
         throw new HttpError(413, 'payload_too_large', `The body is larger than ${limitBytes} bytes`);
       }
       if (status === 415) throw new HttpError(415, 'unsupported_media_type', error.message);
-      throw invalidRequest([{ path: 'body', message: `is not JSON: ${error.message}` }]);
+      // Behind the comma it quotes the body, which may hold credentials.
+      const [reason] = error.message.split(/, (?:\.\.\.)?"/, 1);
+      throw invalidRequest([{ path: 'body', message: `is not JSON: ${reason}` }]);
     },
   });
   return async (ctx, next) => {

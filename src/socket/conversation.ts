@@ -15,6 +15,7 @@ import type { Owner } from '../redis/presence.ts';
 import type { Admission } from './admission.ts';
 import { createBeats } from './beats.ts';
 import { createEmission } from './emission.ts';
+import { createEventRate } from './event-rate.ts';
 import { createIdentity } from './identity.ts';
 import { createNotices } from './notices.ts';
 import {
@@ -22,12 +23,13 @@ import {
   deregistered,
   describeFaults,
   type EventName,
-  events,
+  type Events,
   type Handshake,
   type HandshakeAck,
   isEventName,
   nameOf,
   type RefreshTokenAck,
+  tooFast,
 } from './protocol.ts';
 import { createReceipts } from './receipts.ts';
 import type { SendBuffers } from './send-buffer.ts';
@@ -39,6 +41,7 @@ export interface ConversationContext {
   heartbeats: Heartbeats;
   provisioning: Provisioning;
   admission: Admission;
+  events: Events;
   sessions: Sessions;
   sendBuffers: SendBuffers;
   metrics: Metrics;
@@ -49,6 +52,7 @@ export interface ConversationContext {
   heartbeatIntervalMs: number;
   handshakeTimeoutMs: number;
   unacknowledgedBeats: number;
+  eventsPerSecond: number;
   /** Tells the other replicas that the connection of this epoch counts now. */
   announce(orchestratorId: string, owner: Owner): void;
   /** Handles frames that waited for the orchestrator of this new session, oldest first. */
@@ -62,7 +66,7 @@ export interface ConversationContext {
 type Acknowledge = (answer: unknown) => void;
 
 export function startConversation(socket: Socket, context: ConversationContext): void {
-  const { connections, provisioning, sessions, clock, nodeId, log } = context;
+  const { connections, events, provisioning, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
   let superseded = false;
   let sentAway: NodeJS.Timeout | undefined;
@@ -71,6 +75,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   const notices = createNotices(socket);
   const identity = createIdentity(socket, { ...context, notices });
   const turnstile = createTurnstile();
+  const rate = createEventRate({ ...context, now: () => performance.now() });
   const beats = createBeats({
     ...context,
     notices,
@@ -91,6 +96,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
 
   // Socket.IO takes a number for the name of an event as well.
   socket.onAny((event: string | number, ...args: unknown[]) => {
+    const verdict = rate.count();
+    if (verdict !== 'handle') return refuse(verdict);
     const last = args.at(-1);
     const acknowledge = isFunction(last) ? last : undefined;
     const payload = acknowledge === undefined ? args[0] : args.slice(0, -1)[0];
@@ -122,6 +129,18 @@ export function startConversation(socket: Socket, context: ConversationContext):
     depart();
   });
 
+  function refuse(verdict: 'tell' | 'drop' | 'end'): void {
+    context.metrics.refusedEvents.inc();
+    if (verdict === 'tell') notices.fail(tooFast(rate.retryAfterMs));
+    if (verdict !== 'end' || socket.disconnected) return;
+    const id = session?.connection.orchestratorId;
+    log.warn(
+      { event: 'flood', orchestrator_id: id },
+      `Orchestrator ${id ?? '(no handshake yet)'} sent events without end; disconnected`,
+    );
+    notices.hangUp();
+  }
+
   async function answer(
     event: string | number,
     payload: unknown,
@@ -135,7 +154,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
         retryable: true,
         retry_after_ms: context.heartbeatIntervalMs,
       });
-    const known = isEventName(event) ? event : undefined;
+    const known = isEventName(events, event) ? event : undefined;
     if (known === 'handshake') return turnstile.hold(() => shakeHands(payload, acknowledge));
     await turnstile.pass();
     // Behind its end nothing may be written for it.

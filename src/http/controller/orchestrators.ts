@@ -4,7 +4,7 @@ import { requireOrganization } from '../../access/caller.ts';
 import { notFound } from '../../fleet/errors.ts';
 import { identifier } from '../../fleet/identifiers.ts';
 import { type Instances, shownStatuses } from '../../fleet/instances.ts';
-import { jsonContainer, jsonObject, text } from '../../fleet/json.ts';
+import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Registrations } from '../../fleet/registrations.ts';
 import type { Presence, Present } from '../../redis/presence.ts';
 import { covers } from '../../scope.ts';
@@ -12,21 +12,25 @@ import { cutPage, idParams, optionalPageQuery, pageQuery } from '../parameters.t
 import { presentInstance, presentPage } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
 
-const newInstance = z.object({
-  org_id: identifier,
-  orchestrator_id: identifier.nullish(),
-  name: text(1, 255),
-  location: text(1, 255).nullish(),
-  features: jsonContainer.nullish(),
-  metadata: jsonObject.nullish(),
+const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
+  newInstance: z.object({
+    org_id: identifier,
+    orchestrator_id: identifier.nullish(),
+    name: text(1, 255),
+    location: text(1, 255).nullish(),
+    features: jsonContainer.nullish(),
+    metadata: jsonObject.nullish(),
+  }),
 });
 
 export function orchestratorRoutes(fleet: {
   instances: Instances;
   registrations: Registrations;
   presence: Presence;
+  jsonSchemas: JsonSchemas;
 }): Route[] {
-  const { instances, registrations, presence } = fleet;
+  const { instances, registrations, presence, jsonSchemas } = fleet;
+  const { newInstance } = bodies(jsonSchemas);
   return [
     route({
       method: 'get',

@@ -2,22 +2,29 @@
 import { z } from 'zod';
 import { requireOrganization } from '../../access/caller.ts';
 import { identifier } from '../../fleet/identifiers.ts';
-import { jsonContainer, jsonObject, text } from '../../fleet/json.ts';
+import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Organizations } from '../../fleet/organizations.ts';
 import { idParams, pageQuery } from '../parameters.ts';
 import { presentOrganization, presentPage } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
 
-const newOrganization = z.object({
-  org_id: identifier,
-  name: text(1, 255),
-  location: text(1, 255).nullish(),
-  features: jsonContainer.nullish(),
-  settings: jsonObject.nullish(),
-  metadata: jsonObject.nullish(),
+const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
+  newOrganization: z.object({
+    org_id: identifier,
+    name: text(1, 255),
+    location: text(1, 255).nullish(),
+    features: jsonContainer.nullish(),
+    settings: jsonObject.nullish(),
+    metadata: jsonObject.nullish(),
+  }),
 });
 
-export function organizationRoutes({ organizations }: { organizations: Organizations }): Route[] {
+export function organizationRoutes(fleet: {
+  organizations: Organizations;
+  jsonSchemas: JsonSchemas;
+}): Route[] {
+  const { organizations, jsonSchemas } = fleet;
+  const { newOrganization } = bodies(jsonSchemas);
   return [
     route({
       method: 'get',

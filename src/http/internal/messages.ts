@@ -3,17 +3,20 @@ import { z } from 'zod';
 import { requireSelf } from '../../access/caller.ts';
 import { messageStatuses, messageTypes } from '../../database/orchestrator-messages.ts';
 import { identifier } from '../../fleet/identifiers.ts';
-import { jsonObject, text } from '../../fleet/json.ts';
+import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Messages } from '../../fleet/messages.ts';
 import { idParams, limit } from '../parameters.ts';
 import { presentMessage } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
 
 const messageId = z.string().regex(/^[A-Za-z0-9._-]{1,400}$/, 'is no message id');
-const newMessage = z.object({
-  message_type: z.enum(messageTypes),
-  content: text(1, 100_000),
-  metadata: jsonObject.nullish(),
+const bodies = ({ jsonObject }: JsonSchemas) => ({
+  newMessage: z.object({
+    message_type: z.enum(messageTypes),
+    content: text(1, 100_000),
+    metadata: jsonObject.nullish(),
+  }),
+  decision: z.object({ status: z.enum(['accepted', 'dismissed']) }),
 });
 const filterQuery = z.object({
   message_type: z.enum(messageTypes).optional(),
@@ -21,9 +24,10 @@ const filterQuery = z.object({
   limit: limit(100),
   before: messageId.optional(),
 });
-const decision = z.object({ status: z.enum(['accepted', 'dismissed']) });
 
-export function messageRoutes({ messages }: { messages: Messages }): Route[] {
+export function messageRoutes(fleet: { messages: Messages; jsonSchemas: JsonSchemas }): Route[] {
+  const { messages, jsonSchemas } = fleet;
+  const { newMessage, decision } = bodies(jsonSchemas);
   return [
     route({
       method: 'post',

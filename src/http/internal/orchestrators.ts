@@ -9,7 +9,7 @@ import type { Heartbeats } from '../../fleet/heartbeats.ts';
 import { identifier } from '../../fleet/identifiers.ts';
 import type { Independences } from '../../fleet/independence.ts';
 import type { Instances } from '../../fleet/instances.ts';
-import { json, jsonContainer, jsonObject, text } from '../../fleet/json.ts';
+import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Registrations } from '../../fleet/registrations.ts';
 import { sendType } from '../../fleet/send-type.ts';
 import type { Presence } from '../../redis/presence.ts';
@@ -17,36 +17,36 @@ import { covers, type Scope } from '../../scope.ts';
 import { idParams } from '../parameters.ts';
 import { shownStatus } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
+import { createSendWaits } from '../send-waits.ts';
 
-const registration = z.object({
-  organization_id: identifier,
-  orchestrator_id: identifier.nullish(),
-  name: text(1, 255).nullish(),
-  location: text(1, 255).nullish(),
-  internal_url: text(1, 2_048).nullish(),
-  database_url: text(1, 2_048).nullish(),
-  redis_url: text(1, 2_048).nullish(),
-  container_id: text(1, 255).nullish(),
-  image_name: text(1, 512).nullish(),
-  environment_variables: jsonObject.nullish(),
-  features: jsonContainer.nullish(),
-  monitoring: z.boolean().nullish(),
-});
-
-const heartbeat = z.object({
-  orchestrator_id: identifier,
-  health_status: z.enum(healths).nullish(),
-  features: jsonContainer.nullish(),
-});
-
-const independence = z.object({ is_independent: z.boolean(), privacy_mode: z.boolean().nullish() });
-
-const send = z.object({
-  type: sendType,
-  data: json.optional(),
-  wait: z.boolean().default(true),
-  ack: z.boolean().default(false),
-  timeout_ms: z.int().min(100).max(30_000).default(10_000),
+const bodies = ({ json, jsonContainer, jsonObject }: JsonSchemas) => ({
+  registration: z.object({
+    organization_id: identifier,
+    orchestrator_id: identifier.nullish(),
+    name: text(1, 255).nullish(),
+    location: text(1, 255).nullish(),
+    internal_url: text(1, 2_048).nullish(),
+    database_url: text(1, 2_048).nullish(),
+    redis_url: text(1, 2_048).nullish(),
+    container_id: text(1, 255).nullish(),
+    image_name: text(1, 512).nullish(),
+    environment_variables: jsonObject.nullish(),
+    features: jsonContainer.nullish(),
+    monitoring: z.boolean().nullish(),
+  }),
+  heartbeat: z.object({
+    orchestrator_id: identifier,
+    health_status: z.enum(healths).nullish(),
+    features: jsonContainer.nullish(),
+  }),
+  independence: z.object({ is_independent: z.boolean(), privacy_mode: z.boolean().nullish() }),
+  send: z.object({
+    type: sendType,
+    data: json.optional(),
+    wait: z.boolean().default(true),
+    ack: z.boolean().default(false),
+    timeout_ms: z.int().min(100).max(30_000).default(10_000),
+  }),
 });
 
 export function internalOrchestratorRoutes(fleet: {
@@ -56,9 +56,22 @@ export function internalOrchestratorRoutes(fleet: {
   independences: Independences;
   delivery: Delivery;
   presence: Presence;
+  jsonSchemas: JsonSchemas;
   answerWithinMs: number;
+  sendWaitsPerCaller: number;
 }): Route[] {
-  const { instances, registrations, heartbeats, independences, delivery, presence, answerWithinMs } = fleet;
+  const {
+    instances,
+    registrations,
+    heartbeats,
+    independences,
+    delivery,
+    presence,
+    jsonSchemas,
+    answerWithinMs,
+  } = fleet;
+  const waits = createSendWaits(fleet.sendWaitsPerCaller);
+  const { registration, heartbeat, independence, send } = bodies(jsonSchemas);
 
   /** What another organization has connected is not connected for this caller. @throws not_connected */
   async function requireConnectedWithin(scope: Scope, orchestratorId: string): Promise<void> {
@@ -217,15 +230,17 @@ export function internalOrchestratorRoutes(fleet: {
       body: send,
       async answer({ params, body, caller }) {
         await requireConnectedWithin(caller.scope, params.id);
-        const sent = await delivery.send({
-          orchestratorId: params.id,
-          type: body.type,
-          data: body.data ?? null,
-          wait: body.wait,
-          // Nobody waits for the acknowledgement of a call that is answered at once.
-          ack: body.wait && body.ack,
-          timeoutMs: body.timeout_ms,
-        });
+        const send = () =>
+          delivery.send({
+            orchestratorId: params.id,
+            type: body.type,
+            data: body.data ?? null,
+            wait: body.wait,
+            // Nobody waits for the acknowledgement of a call that is answered at once.
+            ack: body.wait && body.ack,
+            timeoutMs: body.timeout_ms,
+          });
+        const sent = await (body.wait ? waits.count(caller.subject, send) : send());
         if (sent.kind === 'queued')
           return {
             status: 202,
