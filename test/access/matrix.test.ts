@@ -191,6 +191,7 @@ async function visit(
     },
     ...(rule.body === undefined ? {} : { body: JSON.stringify(rule.body(at)) }),
   });
+  t.is(answer.status, typeof expected === 'number' ? expected : statusOf[expected], `as ${visitor.name}`);
   if (typeof expected === 'number') {
     succeeded(t, template, answer, expected);
     if (method === 'GET') conceals(t, answer, rule, visitor);
