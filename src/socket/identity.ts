@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts';
 import { asFleetError, type FleetError } from '../fleet/errors.ts';
 import type { Log } from '../log.ts';
 import { createPacedWarning } from '../paced-warning.ts';
-import { covers } from '../scope.ts';
+import { covers, type Scope } from '../scope.ts';
 import type { Notices } from './notices.ts';
 import type { SocketError } from './protocol.ts';
 
@@ -65,8 +65,12 @@ export function createGate(dependencies: {
 
 export interface Identity {
   readonly subject: string;
+  /** The organizations that it is confined to. */
+  readonly scope: Scope;
   /** Why this socket may not be that orchestrator of that organization; undefined: it may. */
   refusal(orchestratorId: string, organizationId: string): SocketError | undefined;
+  /** Why this socket may not be that orchestrator, which belongs to an organization that its token is not of. */
+  refusalOfForeign(orchestratorId: string): SocketError;
   /**
    * Goes on with another token, which must be for the same orchestrator.
    * @returns when it ends, milliseconds since the epoch (undefined: never), or why it is not taken
@@ -124,7 +128,14 @@ export function createIdentity(
     get subject() {
       return caller.subject;
     },
+    get scope() {
+      return caller.scope;
+    },
     refusal: (orchestratorId, organizationId) => refusalOf(caller, orchestratorId, organizationId),
+    refusalOfForeign: (orchestratorId) =>
+      forbidden(
+        `the token of ${caller.subject} does not name the organization of orchestrator ${orchestratorId}`,
+      ),
     async renew(token, orchestratorId, organizationId) {
       let next: Caller;
       try {
