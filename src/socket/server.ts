@@ -20,6 +20,7 @@ import { guardGate } from './gate.ts';
 import { createGate } from './identity.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
+import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
 
@@ -117,6 +118,7 @@ export function openSockets(options: {
   guardGate({ ...options, ...options.context, engine: io.engine });
   io.engine.use(createDoorway({ ...options, now: () => performance.now(), closing: () => closing }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
+  boundReflexes({ ...options.context, engine: io.engine, limitBytes: options.sendBufferBytes });
   io.engine.on('connection_error', (error: { code: number; message: string }) =>
     log.debug({ source: 'socket' }, `A connection was refused: ${error.message} (${error.code})`),
   );
