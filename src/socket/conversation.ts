@@ -73,7 +73,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   const emit = createEmission(socket, createReceipts(socket), clock);
   const notices = createNotices(socket);
   const identity = createIdentity(socket, { ...context, notices });
-  const provisions = createProvisions({ ...context, socket, notices });
+  const provisions = createProvisions({ ...context, socket, notices, identity });
   const turnstile = createTurnstile();
   const rate = createEventRate({ ...context, now: () => performance.now() });
   const beats = createBeats({
@@ -305,7 +305,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {
-    return { connection, emit, supersede: leaveTo, end: notices.end, sendAway };
+    const mayStay = () => identity.stays(connection.orchestratorId, connection.entry.organization_id);
+    return { connection, emit, supersede: leaveTo, end: notices.end, mayStay, sendAway };
   }
 
   function sendAway(afterMs: number, graceMs: number): void {

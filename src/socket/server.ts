@@ -153,15 +153,16 @@ export function openSockets(options: {
     await sessions.settled(orchestratorId);
     const session = sessions.get(orchestratorId);
     if (session === undefined) return;
+    let parked: readonly Frame[] = [];
     try {
-      const parked = await context.connections.refresh(session.connection);
-      context.forward(parked, session);
+      parked = await context.connections.refresh(session.connection);
     } catch (error) {
       log.warn(
         { source: 'socket', orchestrator_id: orchestratorId, reason: reasonOf(error) },
         `Presence of ${orchestratorId} was not brought in line with its row`,
       );
     }
+    if (session.mayStay()) context.forward(parked, session);
   }
   io.on('owner', (...told) => void onOwner(...told));
   io.on('close', (...told) => void onClose(...told));

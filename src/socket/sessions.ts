@@ -13,6 +13,11 @@ export interface Session {
   /** Tells the orchestrator why, and closes. */
   end(error: SocketError): void;
   /**
+   * Whether its token is of the organization that its row is in by now.
+   * If not, tells the orchestrator why, and closes.
+   */
+  mayStay(): boolean;
+  /**
    * Asks the orchestrator to come back after a while, to whichever replica. Its connection stays, so that there is one
    * at every moment, until the new one has taken over; then, or after `graceMs` more, it closes.
    */
