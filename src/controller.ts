@@ -26,7 +26,7 @@ import { registerGauges } from './gauges.ts';
 import { createAddressOf } from './http/address.ts';
 import { createApps } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
-import { timeoutsOf } from './http/connections.ts';
+import { endStalled, timeoutsOf } from './http/connections.ts';
 import { type Listen, listen } from './listen.ts';
 import { createLogs } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -219,6 +219,7 @@ export async function startController(
     requireHostHeader: false,
     ...timeoutsOf(settings.http),
   });
+  endStalled(http, settings.http);
   const calls = trackCalls(http);
   const rates = createRateLimits({ redis: redis.commands, keys, ...settings.limits, log });
   const addressOf = createAddressOf(settings.http.trustedProxies);
@@ -333,6 +334,7 @@ export async function startController(
         host: settings.http.host,
         port: settings.http.processPort ?? 0,
         timeouts: timeoutsOf(settings.http),
+        stalledTimeoutMs: settings.http.stalledTimeoutMs,
         clock,
       });
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);

@@ -1,5 +1,5 @@
 // Owns what the edge to people asks of a connection, and when it ends one.
-import type { ServerOptions } from 'node:http';
+import type { Server, ServerOptions } from 'node:http';
 import type { Middleware } from 'koa';
 import type { Tokens } from '../access/tokens.ts';
 import { forbidden, invalidRequest } from '../fleet/errors.ts';
@@ -20,6 +20,14 @@ export function timeoutsOf(http: {
     keepAliveTimeout: http.keepAliveTimeoutMs,
     connectionsCheckingInterval: Math.min(longestCheckMs, http.headersTimeoutMs),
   };
+}
+
+/**
+ * Ends a connection on which nothing moves, in either direction, for so long: Node would keep an answer that nobody
+ * reads for ever. A connection of a websocket has its own pings, and is none of these any more.
+ */
+export function endStalled(server: Server, { stalledTimeoutMs }: { stalledTimeoutMs: number }): void {
+  server.setTimeout(stalledTimeoutMs);
 }
 
 /** HTTP/1.1 asks for it (RFC 9112, 3.2). @throws invalid_request */
