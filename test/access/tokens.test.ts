@@ -73,6 +73,7 @@ const refused: [string, () => Promise<string>, RegExp][] = [
   ['without an end', () => withClaims({ exp: undefined }), /has no exp/],
   ['whose end is no number', () => withClaims({ exp: 'later' }), /another exp|claims/],
   ['without a role', () => withClaims({ role: undefined }), /has no role/],
+  ['whose end is no date', () => withClaims({ exp: 1e300 }), /claims .* exp/],
   ['of a role that there is not', () => withClaims({ role: 'root' }), /claims .* role/],
   ['of everybody', () => withClaims({ sub: undefined }), /has no sub/],
   ['whose subject is no name', () => withClaims({ sub: 'a\nb' }), /claims .* sub/],
