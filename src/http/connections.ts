@@ -1,6 +1,6 @@
 // Owns what the edge to people asks of a connection, and when it ends one.
 import type { Server, ServerOptions } from 'node:http';
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 import type { Tokens } from '../access/tokens.ts';
 import { forbidden, invalidRequest } from '../fleet/errors.ts';
 import type { Readiness } from '../fleet/readiness.ts';
@@ -28,6 +28,20 @@ export function timeoutsOf(http: {
  */
 export function endStalled(server: Server, { stalledTimeoutMs }: { stalledTimeoutMs: number }): void {
   server.setTimeout(stalledTimeoutMs);
+}
+
+/** What is asked for may be a URL (RFC 9112, 3.2.2), or look like one and be none. @throws invalid_request */
+export const requireTarget: Middleware = async (ctx, next) => {
+  if (!hasPath(ctx)) throw invalidRequest([{ path: 'target', message: 'is no URL' }]);
+  await next();
+};
+
+function hasPath(ctx: Context): boolean {
+  try {
+    return ctx.path !== '';
+  } catch {
+    return false;
+  }
 }
 
 /** HTTP/1.1 asks for it (RFC 9112, 3.2). @throws invalid_request */
