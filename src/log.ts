@@ -18,19 +18,25 @@ const levelNames: Record<string, string> = {
   fatal: 'CRITICAL',
 };
 
+export interface Logs {
+  log: Log;
+  /** The same, but that it keeps every line from INFO on, whatever the levels say; silence excepted. */
+  audit: Log;
+}
+
 /**
- * A logger whose every line is one JSON object `{ level, timestamp, node_id, source, message, event?,
+ * Loggers whose every line is one JSON object `{ level, timestamp, node_id, source, message, event?,
  * orchestrator_id?, ... }`, rendered once and given to standard output and to the ring.
  * @param options.level the least level on standard output, `silent` for none
  * @param options.ringLevel the least level in the ring
  */
-export function createLog(options: {
+export function createLogs(options: {
   level: string;
   ringLevel: string;
   nodeId: string;
   ring: LineSink;
-}): Log {
-  const sinks: pino.StreamEntry[] = [];
+}): Logs {
+  const sinks: pino.StreamEntry<pino.Level>[] = [];
   if (options.level !== 'silent')
     sinks.push({ level: asLevel(options.level), stream: pino.destination({ dest: 1, sync: false }) });
   if (options.ringLevel !== 'silent')
@@ -38,11 +44,19 @@ export function createLog(options: {
       level: asLevel(options.ringLevel),
       stream: { write: (line) => options.ring.write(line.trimEnd()) },
     });
-  const least = sinks.map((sink) => pino.levels.values[String(sink.level)] ?? 0).sort((a, b) => a - b)[0];
+  const informed = sinks.map(({ stream, level = 'info' }) => ({
+    stream,
+    level: isBelow('info', level) ? ('info' as const) : level,
+  }));
+  return { log: loggerTo(sinks, options.nodeId), audit: loggerTo(informed, options.nodeId) };
+}
+
+function loggerTo(sinks: pino.StreamEntry<pino.Level>[], nodeId: string): Log {
+  const [least] = sinks.map(({ level }) => level ?? 'info').sort((a, b) => (isBelow(a, b) ? -1 : 1));
   return pino(
     {
-      level: least === undefined ? 'silent' : (pino.levels.labels[least] ?? 'info'),
-      base: { node_id: options.nodeId },
+      level: least ?? 'silent',
+      base: { node_id: nodeId },
       // Beneath what a call says itself: a line never has a key twice.
       mixin: () => ({ source: 'controller' }),
       messageKey: 'message',
@@ -102,6 +116,10 @@ function describeError(error: unknown, deepest = 3): unknown {
       ? { causes: causes.map((each: unknown) => describeError(each, deepest - 1)) }
       : {}),
   };
+}
+
+function isBelow(one: pino.Level, other: pino.Level = 'info'): boolean {
+  return (pino.levels.values[one] ?? 0) < (pino.levels.values[other] ?? 0);
 }
 
 function asLevel(level: string): pino.Level {

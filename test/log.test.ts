@@ -2,7 +2,7 @@
 import test from 'ava';
 import { openDatabase } from '../src/database/database.ts';
 import { Organization } from '../src/database/organizations.ts';
-import { createLog } from '../src/log.ts';
+import { createLogs } from '../src/log.ts';
 import { openWorld } from './support/world.ts';
 
 const secret = 'hunter2-never-told';
@@ -11,7 +11,7 @@ const secret = 'hunter2-never-told';
 function openLog() {
   const lines: string[] = [];
   const ring = { write: (line: string) => lines.push(line) };
-  const log = createLog({ level: 'silent', ringLevel: 'debug', nodeId: 'node-1', ring });
+  const { log } = createLogs({ level: 'silent', ringLevel: 'debug', nodeId: 'node-1', ring });
   return { log, lines, last: () => JSON.parse(lines.at(-1) ?? 'null') };
 }
 
