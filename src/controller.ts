@@ -23,12 +23,13 @@ import { createReadiness } from './fleet/readiness.ts';
 import { createRegistrations } from './fleet/registrations.ts';
 import { createSweep } from './fleet/sweep.ts';
 import { createAddressOf } from './http/address.ts';
-import { createApp } from './http/app.ts';
+import { createApps } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
 import { timeoutsOf } from './http/connections.ts';
 import { type Listen, listen } from './listen.ts';
 import { createLogs } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import { openProcessServer, type ProcessServer } from './process-server.ts';
 import type { Frame } from './queue/frame.ts';
 import { openOutbox } from './queue/outbox.ts';
 import { openOutcomes } from './queue/outcomes.ts';
@@ -48,6 +49,8 @@ import { openSockets } from './socket/server.ts';
 export interface Controller {
   /** Where this replica is reached. */
   readonly url: string;
+  /** Where its health and metrics are. */
+  readonly processUrl: string;
   readonly nodeId: string;
   /** What keeps this replica from taking calls, in words; none when it is ready. */
   faults(): Promise<string[]>;
@@ -218,7 +221,7 @@ export async function startController(
   const calls = trackCalls(http);
   const rates = createRateLimits({ redis: redis.commands, keys, ...settings.limits, log });
   const addressOf = createAddressOf(settings.http.trustedProxies);
-  const app = createApp({
+  const apps = createApps({
     tokens,
     audit: createAudit({ log: auditLog }),
     organizations,
@@ -245,7 +248,7 @@ export async function startController(
     answerWithinMs,
     log,
   });
-  http.on('request', app.callback());
+  http.on('request', apps.main.callback());
   answerClientErrors(http, clock);
   const admission = createAdmission({ ...settings.socket, now: () => performance.now(), metrics, log });
   const sockets = openSockets({
@@ -305,6 +308,10 @@ export async function startController(
     await sockets.drain({ perSecond, graceMs, withinMs: deadlineMs / 2 });
   }
 
+  /** Probes are answered until the very end. */
+  let processServer: ProcessServer | undefined;
+  closing.defer(() => processServer?.close());
+
   closing.defer(async () => {
     // Last of all, when nothing can write any more: what the stores must still be told.
     await Promise.all([heartbeats.idle(), connections.idle(), presence.settled()]);
@@ -339,13 +346,28 @@ export async function startController(
     await redis.tried();
     await lease.start();
     outbox.consume(arrivals.handle);
+    if (apps.process !== undefined)
+      processServer = await openProcessServer({
+        handle: apps.process.callback(),
+        host: settings.http.host,
+        port: settings.http.processPort ?? 0,
+        timeouts: timeoutsOf(settings.http),
+        clock,
+      });
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
     await independences.refreshFiles();
     log.info({ event: 'start' }, `Replica ${nodeId} listens at ${url}`);
     warnOfOpenDoor(settings, log);
     // Told in the log from here on.
     await readiness.faults();
-    return { url, nodeId, faults: readiness.faults, drain, stop: () => (stopping ??= stop()) };
+    return {
+      url,
+      processUrl: processServer?.url ?? url,
+      nodeId,
+      faults: readiness.faults,
+      drain,
+      stop: () => (stopping ??= stop()),
+    };
   } catch (error) {
     await closing.disposeAsync();
     throw error;

@@ -63,7 +63,11 @@ function loggerTo(sinks: pino.StreamEntry<pino.Level>[], nodeId: string): Log {
       errorKey: 'error',
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: levelNames[label] ?? label.toUpperCase() }) },
-      serializers: { error: (error: unknown) => describeError(error), reason: hideCredentials },
+      serializers: {
+        error: (error: unknown) => describeError(error),
+        reason: (reason: unknown) =>
+          typeof reason === 'string' ? tellable(reason) : hideCredentials(reason),
+      },
       hooks: hideInFailures,
       redact: {
         paths: ['database_url', 'redis_url', 'environment_variables', 'token', 'authorization', 'password'],
@@ -81,12 +85,18 @@ const hideInFailures: NonNullable<pino.LoggerOptions['hooks']> = {
   logMethod(args, method, level) {
     const [about, message] = args;
     const isOfFailure = level >= warning || (typeof about === 'object' && about !== null && 'error' in about);
-    if (!isOfFailure || typeof message !== 'string') return method.apply(this, args);
-    method.call(this, about, hideCredentialsInText(message));
+    if (isOfFailure && typeof about === 'string') method.call(this, tellable(about));
+    else if (isOfFailure && message !== undefined) method.call(this, about, tellable(message));
+    else method.apply(this, args);
   },
 };
 
-/** With its causes, but without credentials and without the values that Postgres's detail adds of the row at fault. */
+/** Without credentials, and without the values that Postgres's detail adds of the row at fault. */
+function tellable(message: string): string {
+  return hideCredentialsInText(message.split('\n - detail: ', 1)[0] ?? '');
+}
+
+/** With its causes. */
 function describeError(error: unknown, deepest = 3): unknown {
   if (!(error instanceof Error)) return hideCredentials(error);
   const { name, message, stack, cause } = error;
@@ -99,7 +109,7 @@ function describeError(error: unknown, deepest = 3): unknown {
   const causes = error instanceof AggregateError ? error.errors : cause === undefined ? [] : [cause];
   return {
     type: name,
-    message: hideCredentialsInText(message.split('\n - detail: ', 1)[0] ?? ''),
+    message: tellable(message),
     code,
     stack: where === undefined ? undefined : hideCredentialsInText(where.join('\n')),
     ...(causes.length > 0 && deepest > 0

@@ -154,6 +154,10 @@ const schema = z
     path: ['socket', 'sendBufferBytes'],
     message: 'must be at least twice http.bodyLimitBytes, so that one large message is no reason to hang up',
   })
+  .refine(({ http }) => http.processPort !== http.port || http.port === 0, {
+    path: ['http', 'processPort'],
+    message: 'must be another port than http.port',
+  })
   .refine(({ auth, http }) => auth.mode === 'off' || hasKeys(auth) || isLoopback(http.host), {
     path: ['auth', 'keys'],
     message:
@@ -277,11 +281,17 @@ function describe(error: z.ZodError, raw: unknown, variables: unknown): string {
       if (issue.code === 'unrecognized_keys')
         return issue.keys.map((key) => `${[...issue.path, key].join('.')}: no such setting`);
       const value = valueAt(raw, issue.path);
-      const variable = valueAt(variables, issue.path);
+      const variable = variableOf(variables, issue.path);
       const shown = typeof value === 'object' || isSecret(issue.path) ? '' : ` (is ${JSON.stringify(value)})`;
       return [`${path}${typeof variable === 'string' ? ` (${variable})` : ''}: ${issue.message}${shown}`];
     })
     .join('\n');
+}
+
+/** The variable that sets what is at this path, or what it is a part of. */
+function variableOf(variables: unknown, path: readonly PropertyKey[]): unknown {
+  const found = path.map((_, length) => valueAt(variables, path.slice(0, length + 1)));
+  return found.find((variable) => typeof variable === 'string');
 }
 
 function isSecret(path: readonly PropertyKey[]): boolean {

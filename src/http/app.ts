@@ -32,12 +32,12 @@ import { answerErrors } from './errors.ts';
 import { clusterRoutes } from './internal/cluster.ts';
 import { messageRoutes } from './internal/messages.ts';
 import { internalOrchestratorRoutes } from './internal/orchestrators.ts';
-import { createLimits } from './limits.ts';
+import { createLimits, type Limits } from './limits.ts';
 import { measureRequests } from './measure.ts';
 import { describeApi, type MountedRoutes } from './openapi.ts';
-import { processRoutes } from './process.ts';
+import { describingRoutes, processRoutes } from './process.ts';
 import { nameRequests } from './requests.ts';
-import { mount, type Route } from './route.ts';
+import { type Door, mount } from './route.ts';
 import { secureHeaders } from './security-headers.ts';
 
 export interface AppDependencies {
@@ -62,6 +62,8 @@ export interface AppDependencies {
   startedAt: string;
   rates: RateLimits;
   addressOf: AddressOf;
+  /** Null: health and metrics are served with the rest. */
+  processPort: number | null;
   corsOrigins: readonly string[];
   sendWaitsPerCaller: number;
   bodyLimitBytes: number;
@@ -70,7 +72,14 @@ export interface AppDependencies {
   log: Log;
 }
 
-export function createApp(dependencies: AppDependencies): Koa {
+export interface Apps {
+  /** Everything, but for what has a port of its own. */
+  readonly main: Koa;
+  /** Health and metrics, where they have one. */
+  readonly process: Koa | undefined;
+}
+
+export function createApps(dependencies: AppDependencies): Apps {
   const controller = [
     ...organizationRoutes(dependencies),
     ...orchestratorRoutes(dependencies),
@@ -85,22 +94,35 @@ export function createApp(dependencies: AppDependencies): Koa {
     { prefix: '/api/v1/controller', tag: 'controller', envelope: 'data', routes: controller },
     { prefix: '/api/v1/internal', tag: 'internal', envelope: 'fields', routes: internal },
   ];
-  const process: Route[] = processRoutes({
-    ...dependencies,
-    describeApi: () => describeApi(all),
-    renderDocs: () => renderDocs(all),
-  });
-  const all: MountedRoutes[] = [...api, { prefix: '', tag: 'process', envelope: 'plain', routes: process }];
+  const process: MountedRoutes = {
+    prefix: '',
+    tag: 'process',
+    envelope: 'plain',
+    routes: processRoutes(dependencies),
+  };
+  const description: MountedRoutes = {
+    prefix: '',
+    tag: 'process',
+    envelope: 'plain',
+    // What is described is what is mounted: a route that answers is in /openapi.json.
+    routes: describingRoutes({ describe: () => describeApi(all), render: () => renderDocs(all) }),
+  };
+  const all = [...api, process, description];
 
   const limits = createLimits(dependencies);
-  // What is described is what is mounted: a route that answers is in /openapi.json.
-  const router = new Router();
-  const mounting = {
-    ...dependencies,
-    door: createDoor({ ...dependencies, limitCaller: limits.limitCaller }),
-  };
-  for (const { prefix, envelope, routes } of all) mount(router, prefix, envelope, routes, mounting);
+  const door = createDoor({ ...dependencies, limitCaller: limits.limitCaller });
+  const compose = (mounted: readonly MountedRoutes[]) =>
+    composeApp(mounted, { ...dependencies, limits, door });
+  if (dependencies.processPort === null) return { main: compose(all), process: undefined };
+  return { main: compose([...api, description]), process: compose([process]) };
+}
 
+function composeApp(
+  mounted: readonly MountedRoutes[],
+  dependencies: AppDependencies & { limits: Limits; door: Door },
+): Koa {
+  const router = new Router();
+  for (const { prefix, envelope, routes } of mounted) mount(router, prefix, envelope, routes, dependencies);
   const cors = createCors({
     origins: dependencies.corsOrigins,
     isRoute: (path) => router.match(path, 'OPTIONS').path.length > 0,
@@ -117,7 +139,7 @@ export function createApp(dependencies: AppDependencies): Koa {
   app.use(requireHost);
   app.use(requireOwnName(dependencies.tokens));
   app.use(closeWhenDraining(dependencies.readiness));
-  app.use(limits.limitAddress);
+  app.use(dependencies.limits.limitAddress);
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;

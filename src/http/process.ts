@@ -1,4 +1,5 @@
-// Owns the routes that ask the process, not the fleet: probes for a load balancer, health for a person, metrics.
+// Owns the routes that ask the process, not the fleet: probes for a load balancer, health for a person, metrics, and
+// what describes the API.
 import type { Clock } from '../clock.ts';
 import type { Readiness } from '../fleet/readiness.ts';
 import type { Metrics } from '../metrics.ts';
@@ -14,8 +15,6 @@ export function processRoutes(controller: {
   nodeId: string;
   startedAt: string;
   clock: Clock;
-  describeApi(): Record<string, unknown>;
-  renderDocs(): string;
 }): Route[] {
   const { readiness, metrics, nodeId, startedAt, clock } = controller;
   return [
@@ -72,6 +71,11 @@ export function processRoutes(controller: {
         return { body: await metrics.render(), type: metrics.contentType };
       },
     }),
+  ];
+}
+
+export function describingRoutes(api: { describe(): Record<string, unknown>; render(): string }): Route[] {
+  return [
     route({
       method: 'get',
       path: '/openapi.json',
@@ -79,7 +83,7 @@ export function processRoutes(controller: {
       summary: 'This API as OpenAPI 3.1',
       responses: limited,
       async answer() {
-        return { body: controller.describeApi() };
+        return { body: api.describe() };
       },
     }),
     route({
@@ -89,7 +93,7 @@ export function processRoutes(controller: {
       summary: 'This API as a page',
       responses: limited,
       async answer() {
-        return { body: controller.renderDocs(), type: 'html' };
+        return { body: api.render(), type: 'html' };
       },
     }),
   ];

@@ -2,7 +2,13 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Jwk, jwkSetSchema } from '../access/keys.ts';
+import { type Minted, mintToken } from '../access/mint.ts';
+
+/** Where the local mode keeps what is its own. */
+export const localFolder = (): string =>
+  process.env.LOCAL_FOLDER || join(fileURLToPath(new URL('../..', import.meta.url)), '.local');
 
 export const keyFileIn = (localFolder: string): string => join(localFolder, 'auth-keys.json');
 
@@ -37,4 +43,22 @@ export async function createKeyFile(file: string, folder: string): Promise<strin
   await mkdir(folder, { recursive: true });
   await writeFile(file, json, { mode: 0o600, flag: 'wx' });
   return json;
+}
+
+/** A token from now on, of the issuer and for the audience that the environment says. */
+export function mintLocally(
+  jwk: Jwk,
+  {
+    validMs,
+    ...token
+  }: Omit<Minted, 'issuer' | 'audience' | 'issuedAtMs' | 'expiresAtMs'> & { validMs: number },
+): Promise<string> {
+  const issuedAtMs = Date.now();
+  return mintToken(jwk, {
+    ...token,
+    issuer: process.env.AUTH_ISSUER || 'moolai',
+    audience: process.env.AUTH_AUDIENCE || 'moolai-controller',
+    issuedAtMs,
+    expiresAtMs: issuedAtMs + validMs,
+  });
 }

@@ -1,12 +1,9 @@
 // Owns the command `npm run token`: mints a token that the controller accepts.
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { mintToken } from '../access/mint.ts';
 import { roles } from '../access/roles.ts';
 import { identifier } from '../fleet/identifiers.ts';
-import { createKeyFile, keyFileIn, parseKeys, readKeyFile } from './key-file.ts';
+import { createKeyFile, keyFileIn, localFolder, mintLocally, parseKeys, readKeyFile } from './key-file.ts';
 
 const usage = `Usage: npm run token -- --role ROLE [options]
 
@@ -87,16 +84,11 @@ async function mint({
   const { json, where } = await findKeys();
   const jwk = parseKeys(json, where).find((key) => key.kty === 'oct' || key.d !== undefined);
   if (jwk === undefined) throw new Error(`${where} has public keys alone: they verify, and sign nothing`);
-  const issuedAtMs = Date.now();
-  const expiresAtMs = issuedAtMs + days * dayMs;
-  const token = await mintToken(jwk, {
-    ...{ subject, role, organizations, orchestrators, issuedAtMs, expiresAtMs },
-    issuer: process.env.AUTH_ISSUER || 'moolai',
-    audience: process.env.AUTH_AUDIENCE || 'moolai-controller',
-  });
+  const validMs = days * dayMs;
+  const token = await mintLocally(jwk, { subject, role, organizations, orchestrators, validMs });
   const confined = organizations === undefined ? '' : `, for ${organizations.join(', ')} alone`;
   process.stderr.write(
-    `A token of ${subject} with the role ${role}${confined}, until ${new Date(expiresAtMs).toISOString()}, signed with ${where}\n`,
+    `A token of ${subject} with the role ${role}${confined}, until ${new Date(Date.now() + validMs).toISOString()}, signed with ${where}\n`,
   );
   process.stdout.write(`${token}\n`);
 }
@@ -104,8 +96,7 @@ async function mint({
 async function findKeys(): Promise<{ json: string; where: string }> {
   const given = process.env.AUTH_KEYS;
   if (given !== undefined && given !== '') return { json: given, where: 'AUTH_KEYS' };
-  const projectFolder = fileURLToPath(new URL('../..', import.meta.url));
-  const folder = process.env.LOCAL_FOLDER || join(projectFolder, '.local');
+  const folder = localFolder();
   const where = keyFileIn(folder);
   const known = await readKeyFile(where);
   if (known !== undefined) return { json: known, where };

@@ -29,6 +29,7 @@ import {
   isEventName,
   nameOf,
   type RefreshTokenAck,
+  type SocketError,
   tooFast,
 } from './protocol.ts';
 import { createReceipts } from './receipts.ts';
@@ -122,7 +123,9 @@ export function startConversation(socket: Socket, context: ConversationContext):
       `Orchestrator ${id ?? '(no handshake yet)'} stopped reading; disconnected`,
     );
   });
-  socket.on('disconnect', () => {
+  socket.on('disconnect', (reason) => {
+    // Who leaves the namespace leaves all: an open connection without a conversation would be watched by nobody.
+    if (reason === 'client namespace disconnect') socket.conn.close();
     clearTimeout(patience);
     clearTimeout(sentAway);
     identity.forget();
@@ -200,13 +203,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
         retryable: false,
       });
     const refusal = identity.refusal(id, organizationOf(hello.data));
-    if (refusal !== undefined) {
-      log.warn(
-        { event: 'forbidden', orchestrator_id: id, sub: identity.subject },
-        `[C-OCS] Handshake refused: ${refusal.message}`,
-      );
-      return session === undefined ? notices.end(refusal) : notices.fail(refusal);
-    }
+    if (refusal !== undefined) return refuseHandshake(id, refusal);
     if (context.draining()) {
       notices.reconnect(spread());
       // One that has a connection keeps it until it has another.
@@ -223,6 +220,15 @@ export function startConversation(socket: Socket, context: ConversationContext):
     // A stop waits for it: what it commits must be undone or told.
     context.departing(opened.catch(() => undefined));
     await opened;
+  }
+
+  function refuseHandshake(id: string, refusal: SocketError): void {
+    log.warn(
+      { event: 'forbidden', orchestrator_id: id, sub: identity.subject },
+      `[C-OCS] Handshake refused: ${refusal.message}`,
+    );
+    if (session === undefined) notices.end(refusal);
+    else notices.fail(refusal);
   }
 
   /** A refresh that does not name one is no move. */
@@ -244,10 +250,13 @@ export function startConversation(socket: Socket, context: ConversationContext):
       features: features ?? undefined,
       metadata: data.metadata ?? undefined,
       current: session?.connection,
+      scope: identity.scope,
       wanted: () => socket.connected,
     };
     const opened = await connections.open(hello, committed);
     if (opened.kind === 'abandoned') return;
+    if (opened.kind === 'foreign')
+      return refuseHandshake(data.orchestrator_id, identity.refusalOfForeign(data.orchestrator_id));
     if (opened.kind === 'superseded') return leaveTo(opened.owner);
     const { connection, previous } = opened;
     const repeated = session !== undefined;

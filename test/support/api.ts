@@ -28,7 +28,8 @@ export function createApi(url: string, token?: string): Api {
       ...init,
     });
     const text = await response.text();
-    const isJson = response.headers.get('content-type')?.includes('json') ?? false;
+    // An answer to HEAD has its type, and no text.
+    const isJson = text !== '' && (response.headers.get('content-type')?.includes('json') ?? false);
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
   }
   const send = (method: string) => (path: string, body?: unknown) =>
