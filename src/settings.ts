@@ -281,11 +281,17 @@ function describe(error: z.ZodError, raw: unknown, variables: unknown): string {
       if (issue.code === 'unrecognized_keys')
         return issue.keys.map((key) => `${[...issue.path, key].join('.')}: no such setting`);
       const value = valueAt(raw, issue.path);
-      const variable = valueAt(variables, issue.path);
+      const variable = variableOf(variables, issue.path);
       const shown = typeof value === 'object' || isSecret(issue.path) ? '' : ` (is ${JSON.stringify(value)})`;
       return [`${path}${typeof variable === 'string' ? ` (${variable})` : ''}: ${issue.message}${shown}`];
     })
     .join('\n');
+}
+
+/** The variable that sets what is at this path, or what it is a part of. */
+function variableOf(variables: unknown, path: readonly PropertyKey[]): unknown {
+  const found = path.map((_, length) => valueAt(variables, path.slice(0, length + 1)));
+  return found.find((variable) => typeof variable === 'string');
 }
 
 function isSecret(path: readonly PropertyKey[]): boolean {

@@ -1,4 +1,5 @@
 // Owns the page that lists the REST API for a person, from the same routes that answer.
+import { permissions } from '../access/roles.ts';
 import type { MountedRoutes } from './openapi.ts';
 
 /** Its hash is in the policy that the page is sent with. */
@@ -9,8 +10,9 @@ export const docsStyle =
 export function renderDocs(mounted: readonly MountedRoutes[]): string {
   const sections = mounted.map(({ prefix, routes }) => {
     const rows = routes.map(
-      ({ method, path, summary }) =>
-        `<tr><td>${method.toUpperCase()}</td><td><code>${escapeHtml(prefix + path)}</code></td><td>${escapeHtml(summary)}</td></tr>`,
+      ({ method, path, summary, access }) =>
+        `<tr><td>${method.toUpperCase()}</td><td><code>${escapeHtml(prefix + path)}</code></td>` +
+        `<td>${escapeHtml(summary)}</td><td>${access === 'public' ? 'anyone' : permissions[access].join(', ')}</td></tr>`,
     );
     return `<h2>${escapeHtml(prefix === '' ? 'Process' : prefix)}</h2><table>${rows.join('')}</table>`;
   });

@@ -1,5 +1,6 @@
 // Owns the description of the REST API, generated from the very schemas that validate.
 import { z } from 'zod';
+import { permissions } from '../access/roles.ts';
 import { errorCodes } from '../fleet/errors.ts';
 import { httpErrorCodes } from './errors.ts';
 import type { Envelope, Responses, Route } from './route.ts';
@@ -25,7 +26,10 @@ export function describeApi(mounted: readonly MountedRoutes[]): Record<string, u
     openapi: '3.1.0',
     info: { title: 'Moolai Controller', version: '1' },
     paths,
-    components: { schemas: { Error: errorSchema } },
+    components: {
+      schemas: { Error: errorSchema },
+      securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+    },
   };
 }
 
@@ -49,6 +53,8 @@ function describeRoute(route: Route, tag: string): Record<string, unknown> {
   return {
     tags: [tag],
     summary: route.summary,
+    // Of a bearer token these are its roles (OpenAPI 3.1, Security Requirement Object).
+    security: route.access === 'public' ? [] : [{ token: permissions[route.access] }],
     parameters: [...parametersOf(params, 'path'), ...parametersOf(query, 'query')],
     ...(body === undefined
       ? {}
@@ -65,11 +71,12 @@ function describeRoute(route: Route, tag: string): Record<string, unknown> {
 }
 
 /** What the route says of itself, and what every route of its kind answers. */
-function responsesOf({ schemas, responses }: Route, tag: string): Responses {
+function responsesOf({ access, schemas, responses }: Route, tag: string): Responses {
   const succeeds = Object.keys(responses).some((status) => Number(status) < 300);
   const { params, query, body } = schemas;
   return {
     ...(succeeds ? {} : { 200: 'Done' }),
+    ...(access === 'public' ? {} : { 401: 'unauthorized', 403: 'forbidden' }),
     ...((params ?? query ?? body) ? { 400: 'invalid_request: every fault of the call is named' } : {}),
     ...(params === undefined ? {} : { 404: 'not_found' }),
     ...(body === undefined ? {} : { 413: 'payload_too_large', 415: 'unsupported_media_type' }),

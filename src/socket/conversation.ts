@@ -123,7 +123,9 @@ export function startConversation(socket: Socket, context: ConversationContext):
       `Orchestrator ${id ?? '(no handshake yet)'} stopped reading; disconnected`,
     );
   });
-  socket.on('disconnect', () => {
+  socket.on('disconnect', (reason) => {
+    // Who leaves the namespace leaves all: an open connection without a conversation would be watched by nobody.
+    if (reason === 'client namespace disconnect') socket.conn.close();
     clearTimeout(patience);
     clearTimeout(sentAway);
     identity.forget();

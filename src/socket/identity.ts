@@ -1,10 +1,12 @@
 // Owns who is at the other end of a socket: let in by its token, only ever itself, and gone when the token ends.
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'socket.io';
 import { type Caller, may } from '../access/caller.ts';
 import type { Tokens } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
 import { asFleetError, type FleetError } from '../fleet/errors.ts';
 import type { Log } from '../log.ts';
+import { createPacedWarning } from '../paced-warning.ts';
 import { covers, type Scope } from '../scope.ts';
 import type { Notices } from './notices.ts';
 import type { SocketError } from './protocol.ts';
@@ -20,8 +22,13 @@ const callers = new WeakMap<Socket, Caller>();
  * As a middleware of Socket.IO: takes `auth: { token }` of the connection. Who is refused gets a `connect_error` whose
  * `data` is an error of the protocol, and is hung up on.
  */
-export function createGate(dependencies: { tokens: Tokens; log: Log }) {
-  const { tokens, log } = dependencies;
+export function createGate(dependencies: {
+  tokens: Tokens;
+  addressOf(request: IncomingMessage): string;
+  log: Log;
+}) {
+  const { tokens, addressOf, log } = dependencies;
+  const warnOfStranger = createPacedWarning({ log, event: 'unauthorized' });
 
   async function identify(socket: Socket): Promise<SocketError | undefined> {
     const { query, auth, headers } = socket.handshake;
@@ -45,8 +52,8 @@ export function createGate(dependencies: { tokens: Tokens; log: Log }) {
   return (socket: Socket, next: (error?: Error & { data?: SocketError }) => void): void => {
     void identify(socket).then((refusal) => {
       if (refusal === undefined) return next();
-      log.warn(
-        { event: refusal.code, source: 'socket', address: socket.handshake.address },
+      warnOfStranger(
+        { event: refusal.code, source: 'socket', address: addressOf(socket.request) },
         `[C-OCS] WebSocket connection refused: ${refusal.message}`,
       );
       next(Object.assign(new Error(refusal.message), { data: refusal }));

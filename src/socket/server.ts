@@ -133,7 +133,7 @@ export function openSockets(options: {
       void written.finally(() => departures.delete(written));
     },
   };
-  io.use(createGate(context));
+  io.use(createGate({ ...context, addressOf: options.addressOf }));
   io.on('connection', (socket) => startConversation(socket, context));
 
   // Both may overtake the handshake of the very session that they mean.

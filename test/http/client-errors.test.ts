@@ -3,9 +3,12 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import test from 'ava';
 import { answerClientErrors } from '../../src/http/client-errors.ts';
 import { isoTime } from '../support/answers.ts';
+import { connectRaw } from '../support/raw.ts';
+import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
@@ -113,3 +116,23 @@ for (const [what, half] of [
       code: 'request_timeout',
     });
   });
+
+test('a client that keeps its side open behind the answer, and sends nothing more, holds no connection', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const server = stack.adopt(createServer(), (it) => void it.close());
+  answerClientErrors(server, world.clock);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const socket = await connectRaw(`http://127.0.0.1:${port}`, { stubborn: true });
+  stack.defer(() => void socket.destroy());
+
+  socket.write('good morning\r\n\r\n');
+  socket.resume();
+  await once(socket, 'end');
+
+  const count = promisify(server.getConnections.bind(server));
+  await until('no connection to be there', async () => (await count()) === 0, 10_000);
+  t.pass();
+});

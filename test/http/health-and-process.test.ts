@@ -215,11 +215,19 @@ test('the API says what each call answers, the closed list of error codes among 
   const answersOf = (path: string, method: string) => Object.keys(paths[path][method].responses);
   const orchestrator = '/api/v1/internal/orchestrators/{id}';
   for (const [path, method, answers] of [
-    ['/api/v1/controller/organizations', 'get', ['200', '400', '429', '503']],
-    ['/api/v1/controller/organizations', 'post', ['201', '400', '409', '413', '415', '429', '503']],
-    ['/api/v1/controller/orchestrators/live/{id}', 'get', ['200', '400', '404', '429', '503']],
-    [`${orchestrator}/send`, 'post', ['200', '202', '400', '409', '413', '415', '429', '503', '504']],
-    [`${orchestrator}/messages`, 'post', ['201', '400', '404', '413', '415', '429', '503']],
+    ['/api/v1/controller/organizations', 'get', ['200', '400', '401', '403', '429', '503']],
+    [
+      '/api/v1/controller/organizations',
+      'post',
+      ['201', '400', '401', '403', '409', '413', '415', '429', '503'],
+    ],
+    ['/api/v1/controller/orchestrators/live/{id}', 'get', ['200', '400', '401', '403', '404', '429', '503']],
+    [
+      `${orchestrator}/send`,
+      'post',
+      ['200', '202', '400', '401', '403', '409', '413', '415', '429', '503', '504'],
+    ],
+    [`${orchestrator}/messages`, 'post', ['201', '400', '401', '403', '404', '413', '415', '429', '503']],
     ['/health/ready', 'get', ['200', '503']],
     ['/metrics', 'get', ['200']],
     ['/docs', 'get', ['200', '429']],
@@ -231,6 +239,9 @@ test('the API says what each call answers, the closed list of error codes among 
     ['/docs', '429'],
   ] as const)
     t.truthy(paths[path].get.responses[status].headers['Retry-After'], `${status} ${path}`);
+  t.deepEqual(paths['/api/v1/internal/nodes'].get.security, [{ token: ['admin'] }]);
+  t.deepEqual(paths['/metrics'].get.security, []);
+  t.like(components.securitySchemes.token, { type: 'http', scheme: 'bearer' });
   const codes = components.schemas.Error.properties.code.enum;
   for (const code of ['invalid_request', 'not_found', 'rate_limited', 'unavailable', 'internal_error'])
     t.true(codes.includes(code), code);

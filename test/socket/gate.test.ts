@@ -93,9 +93,10 @@ test('new connections beyond what one address may make are a 429, through whiche
   t.regex((await world.api.get('/metrics')).body, /\nmoolai_connections_refused_total\{reason="rate"\} 4\n/);
 });
 
+// Those who wait at the door count: they come at once, and are let in one by one.
 test('connections beyond what a replica holds are a 503, also when they come at once, and told in the log', async (t) => {
   const connectionsPerReplica = 3;
-  const world = await openGate({ socket: { connectionsPerReplica } });
+  const world = await openGate({ socket: { connectionsPerReplica, connectionsPerSecond: 5 } });
   const url = urlOf(world);
   const came = await Promise.allSettled(
     Array.from({ length: 12 }, (_, nth) =>

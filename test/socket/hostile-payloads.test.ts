@@ -193,6 +193,16 @@ for (const [what, packet, ...attachments] of [
     t.true(await stillServes(id));
   });
 
+test('who leaves the namespace leaves the connection', async (t) => {
+  const orchestrator = await connect('leaving-1');
+  writeRaw(orchestrator, '1');
+  t.is(await orchestrator.closed(), 'transport close');
+  const stranger = await open();
+  writeRaw(stranger, '1');
+  writeRaw(stranger, '0');
+  t.is(await stranger.closed(), 'transport close');
+});
+
 test('a frame over the limit closes the connection, and one below it does not', async (t) => {
   const orchestrator = await connect('large-1');
   orchestrator.socket.emit('i_am_alive', { type: 'x'.repeat(60_000) });

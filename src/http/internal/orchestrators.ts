@@ -93,6 +93,7 @@ export function internalOrchestratorRoutes(fleet: {
         }),
       },
       summary: 'Register an orchestrator and its organization, or update both',
+      responses: { 409: 'already_exists, in an organization that the token does not name' },
       body: registration,
       async answer({ body, caller }) {
         requireOrganization(caller, body.organization_id);
