@@ -94,16 +94,15 @@ for (const [what, { query = '', auth }, code] of refused) {
   });
 }
 
-test('who is turned away is told of in the log, without the token', async (t) => {
+// The first of this replica: those that follow it soon are counted only.
+test.serial('who is turned away is told of in the log', async (t) => {
   const error = await t.throwsAsync(replica.open({ token: bad }));
   t.is(error?.message, 'The token has another aud than is asked for here');
-  const lines = await linesOf(admin, { event: 'unauthorized', q: 'another aud' });
+  const lines = await linesOf(admin, { event: 'unauthorized', q: 'connection refused' });
   t.is(
     lines[0],
     'WARNING unauthorized [C-OCS] WebSocket connection refused: The token has another aud than is asked for here',
   );
-  const { body } = await admin.get('/api/v1/internal/logs?limit=1000');
-  for (const token of [bad, viewer, good]) t.false(JSON.stringify(body).includes(token));
 });
 
 // Nobody is another.
@@ -279,6 +278,9 @@ test('a token that does not count renews nothing: the connection goes on to its 
   t.is(errorsOf(stuck).at(-1)?.message, 'the token has expired');
   const lines = await linesOf(admin, { level: 'WARNING', orchestrator_id: 'stuck' }, 4);
   t.true(lines.every((line) => line.includes('Token of stuck not renewed')));
+  // Nor is one in any other line.
+  const { body } = await admin.get('/api/v1/internal/logs?limit=1000');
+  for (const token of [bad, viewer, good]) t.false(JSON.stringify(body).includes(token));
 });
 
 test('a token that is valid for longer than a timer can be set ends nothing', async (t) => {
