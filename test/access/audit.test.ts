@@ -105,7 +105,7 @@ const done: Record<string, { call: Call; orchestrator?: string; about: (body: An
   'instance.delete': {
     call: { method: 'DELETE', path: `${controller}/orchestrator-instances/made-1` },
     orchestrator: 'made-1',
-    about: () => ({}),
+    about: () => ({ organization_id: 'made' }),
   },
   'orchestrator.register': {
     call: {
@@ -119,7 +119,7 @@ const done: Record<string, { call: Call; orchestrator?: string; about: (body: An
   'orchestrator.deregister': {
     call: { method: 'DELETE', path: `${internal}/orchestrators/registered/deregister` },
     orchestrator: 'registered',
-    about: () => ({}),
+    about: () => ({ organization_id: 'registered' }),
   },
   'independence.set': {
     call: {
