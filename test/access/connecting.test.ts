@@ -1,7 +1,7 @@
 // Who is not let in to /ws at all, byte by byte: a client library would hang up by itself.
 import test from 'ava';
 import { linesOf } from '../support/answers.ts';
-import { asksForTokens, tokenOf } from '../support/tokens.ts';
+import { asksForTokens, newPrivateKey, newSecretKey, tokenOf } from '../support/tokens.ts';
 import { until } from '../support/until.ts';
 import { newTestKeys } from '../support/visitors.ts';
 import { openWorld } from '../support/world.ts';
@@ -89,4 +89,26 @@ test.serial('who is turned away is told of in the log', async (t) => {
     lines[0],
     'WARNING unauthorized [C-OCS] WebSocket connection refused: The token has another aud than is asked for here',
   );
+});
+
+test('while the keys cannot be fetched a connection is told to come again, and a renewal to be tried again', async (t) => {
+  const [known, unknown] = [newSecretKey(), newPrivateKey('published')];
+  const settings = { auth: { keys: [known], jwksUrl: `${replica.controller.url}/no-keys-here` } };
+  await using stack = new AsyncDisposableStack();
+  const own = stack.adopt(await openWorld({ settings }), (it) => it.close());
+  const later = { code: 'unavailable', message: 'The provider of keys is not available at the moment' };
+  const token = await tokenOf(unknown, 'orchestrator', { subject: 'any' });
+  const error = await t.throwsAsync(own.replica(0).open({ token }));
+  t.deepEqual(error !== undefined && 'data' in error && error.data, {
+    ...later,
+    retryable: true,
+    retry_after_ms: 2_000,
+  });
+  const connected = await own.replica(0).open({
+    token: await tokenOf(known, 'orchestrator', { subject: 'any' }),
+  });
+  await connected.handshake('any');
+  connected.socket.emit('refresh_token', { token });
+  t.deepEqual(await connected.event('error'), { ...later, retryable: true, retry_after_ms: 2_000 });
+  t.is((await connected.ask('i_am_alive')).status, 'processed');
 });

@@ -2,6 +2,7 @@ import test from 'ava';
 import { dataOf, errorOf, fieldsOf } from '../support/answers.ts';
 import type { Answer } from '../support/api.ts';
 import { connectAs, digestOf } from '../support/places.ts';
+import { rowsOf } from '../support/rows.ts';
 import { asksForTokens, tokenOf } from '../support/tokens.ts';
 import { newTestKeys } from '../support/visitors.ts';
 import { openWorld } from '../support/world.ts';
@@ -235,6 +236,21 @@ test.serial(
     t.true(s1.socket.connected);
   },
 );
+
+test.serial('not even when the other organization gets it at the same moment', async (t) => {
+  await using held = await world.hold(`
+    WITH made AS (INSERT INTO organizations (organization_id, name) VALUES ('rival', 'Rival') RETURNING *)
+    INSERT INTO orchestrator_instances (orchestrator_id, organization_id, name)
+    SELECT 'contested', organization_id, 'Contested' FROM made`);
+  const late = await first.open({
+    token: await tokenOf(keys.signing, 'orchestrator', { subject: 'contested', organizations: ['north'] }),
+  });
+  late.socket.emit('handshake', { data: { orchestrator_id: 'contested', organization_id: 'north' } });
+  await held.awaited();
+  await held.release();
+  t.is((await late.event('error')).code, 'forbidden');
+  t.is((await rowsOf(world, 'contested')).instance?.organization_id, 'rival');
+});
 
 test.serial('an organization that a token names and that is not there yet can be made by it', async (t) => {
   const west = await adminOf('west');
