@@ -4,6 +4,7 @@ import type { Answer } from '../support/api.ts';
 import { connectAs, digestOf } from '../support/places.ts';
 import { rowsOf } from '../support/rows.ts';
 import { asksForTokens, tokenOf } from '../support/tokens.ts';
+import { until } from '../support/until.ts';
 import { newTestKeys } from '../support/visitors.ts';
 import { openWorld } from '../support/world.ts';
 
@@ -238,17 +239,32 @@ test.serial(
 );
 
 test.serial('not even when the other organization gets it at the same moment', async (t) => {
-  await using held = await world.hold(`
-    WITH made AS (INSERT INTO organizations (organization_id, name) VALUES ('rival', 'Rival') RETURNING *)
-    INSERT INTO orchestrator_instances (orchestrator_id, organization_id, name)
-    SELECT 'contested', organization_id, 'Contested' FROM made`);
-  const late = await first.open({
-    token: await tokenOf(keys.signing, 'orchestrator', { subject: 'contested', organizations: ['north'] }),
-  });
-  late.socket.emit('handshake', { data: { orchestrator_id: 'contested', organization_id: 'north' } });
+  const insert = (organization: string, orchestrator: string) =>
+    world.hold(`
+      WITH made AS (INSERT INTO organizations (organization_id, name) VALUES ('${organization}', 'X') RETURNING *)
+      INSERT INTO orchestrator_instances (orchestrator_id, organization_id, name)
+      SELECT '${orchestrator}', organization_id, 'X' FROM made`);
+  const shakeHands = async (id: string, organization: string) => {
+    const token = await tokenOf(keys.signing, 'orchestrator', { subject: id, organizations: [organization] });
+    const orchestrator = await first.open({ token });
+    orchestrator.socket.emit('handshake', { data: { orchestrator_id: id, organization_id: organization } });
+    return orchestrator;
+  };
+  await using ahead = await insert('blocked', 'blocker');
+  await using held = await insert('rival', 'contested');
+  await shakeHands('blocker', 'blocked');
+  await ahead.awaited();
+  // Written together, behind the one that waits: the second has the rival organization locked as well.
+  const late = await shakeHands('contested', 'north');
+  const mate = await shakeHands('mate', 'rival');
+  await until('three handshakes to wait', async () =>
+    String((await world.api.get('/metrics')).body).includes('\nmoolai_handshakes_waiting 3\n'),
+  );
+  await ahead.release();
   await held.awaited();
   await held.release();
   t.is((await late.event('error')).code, 'forbidden');
+  await mate.event('handshake_ack');
   t.is((await rowsOf(world, 'contested')).instance?.organization_id, 'rival');
 });
 
