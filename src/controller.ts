@@ -22,6 +22,7 @@ import { createProvisioning } from './fleet/provisioning.ts';
 import { createReadiness } from './fleet/readiness.ts';
 import { createRegistrations } from './fleet/registrations.ts';
 import { createSweep } from './fleet/sweep.ts';
+import { registerGauges } from './gauges.ts';
 import { createAddressOf } from './http/address.ts';
 import { createApps } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
@@ -278,27 +279,7 @@ export async function startController(
     onIndependence: () => void independences.refreshFiles(),
     log,
   });
-  metrics.gauge('moolai_connections', 'Orchestrators connected to this replica', () => sockets.size);
-  metrics.gauge(
-    'moolai_sockets',
-    'Sockets open on this replica, with a handshake or yet without',
-    () => sockets.open,
-  );
-  metrics.gauge(
-    'moolai_handshakes_waiting',
-    'Handshakes that wait for their commit',
-    () => admission.waiting,
-  );
-  metrics.gauge(
-    'moolai_unread_bytes',
-    'Bytes that wait until orchestrators read them',
-    () => sockets.unreadBytes,
-  );
-  metrics.gauge(
-    'moolai_log_lines_dropped',
-    'Log lines of this replica that the ring lost',
-    () => logRing.dropped,
-  );
+  registerGauges(metrics, { sockets, admission, logRing });
 
   async function drain(): Promise<void> {
     readiness.drain();

@@ -20,7 +20,6 @@ import { createIdentity } from './identity.ts';
 import { createNotices } from './notices.ts';
 import {
   busy,
-  deregistered,
   describeFaults,
   type EventName,
   type Events,
@@ -28,10 +27,10 @@ import {
   type HandshakeAck,
   isEventName,
   nameOf,
-  type RefreshTokenAck,
   type SocketError,
   tooFast,
 } from './protocol.ts';
+import { createProvisions } from './provisions.ts';
 import { createReceipts } from './receipts.ts';
 import type { SendBuffers } from './send-buffer.ts';
 import type { Session, Sessions } from './sessions.ts';
@@ -67,14 +66,14 @@ export interface ConversationContext {
 type Acknowledge = (answer: unknown) => void;
 
 export function startConversation(socket: Socket, context: ConversationContext): void {
-  const { connections, events, provisioning, sessions, clock, nodeId, log } = context;
+  const { connections, events, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
   let superseded = false;
   let sentAway: NodeJS.Timeout | undefined;
-  let isProvisioning = false;
   const emit = createEmission(socket, createReceipts(socket), clock);
   const notices = createNotices(socket);
   const identity = createIdentity(socket, { ...context, notices });
+  const provisions = createProvisions({ ...context, socket, notices });
   const turnstile = createTurnstile();
   const rate = createEventRate({ ...context, now: () => performance.now() });
   const beats = createBeats({
@@ -178,7 +177,9 @@ export function startConversation(socket: Socket, context: ConversationContext):
       case 'i_am_alive':
         return beat(session, payload, acknowledge);
       case 'provisioning_request':
-        return provision(session, payload);
+        return (
+          parse(events.provisioning_request, 'provisioning_request', payload) && provisions.again(session)
+        );
       case 'refresh_token':
         return renewToken(session, payload, acknowledge);
       default:
@@ -289,8 +290,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     acknowledge?.(ack);
     socket.emit('handshake_ack', ack);
     log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] handshake_ack sent to ${id}`);
-    socket.emit('provision_config', provisioning.present(id, introduced));
-    log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Initial provisioning sent to ${id}`);
+    provisions.first(id, introduced);
   }
 
   async function beat(at: Session, payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
@@ -298,38 +298,10 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (parsed !== undefined) await beats.take(at, parsed, acknowledge);
   }
 
-  async function provision(at: Session, payload: unknown): Promise<void> {
-    if (parse(events.provisioning_request, 'provisioning_request', payload) === undefined) return;
-    // One answer serves all who ask while it is on its way.
-    if (isProvisioning) return;
-    isProvisioning = true;
-    const id = at.connection.orchestratorId;
-    const config = await provisioning.read(id).finally(() => {
-      isProvisioning = false;
-    });
-    if (config === undefined) return notices.end(deregistered(id));
-    socket.emit('provision_config', config);
-    log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);
-  }
-
   async function renewToken(at: Session, payload: unknown, acknowledge?: Acknowledge): Promise<void> {
     const parsed = parse(events.refresh_token, 'refresh_token', payload);
-    if (parsed === undefined) return;
-    const { orchestratorId: id, entry } = at.connection;
-    const renewed = await identity.renew(parsed.token, id, entry.organization_id);
-    if ('refused' in renewed) {
-      const { code, message } = renewed.refused;
-      log.warn({ event: code, orchestrator_id: id }, `[C-OCS] Token of ${id} not renewed: ${message}`);
-      return notices.fail(renewed.refused);
-    }
-    const { expiresAtMs } = renewed;
-    const ack: RefreshTokenAck = {
-      type: 'refresh_token_ack',
-      expires_at: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
-      ts: new Date(clock.now()).toISOString(),
-    };
-    acknowledge?.(ack);
-    log.info({ event: 'refresh_token', orchestrator_id: id }, `[C-OCS] Token of ${id} renewed`);
+    const ack = parsed && (await identity.renew(parsed.token, at));
+    if (ack !== undefined) acknowledge?.(ack);
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {

@@ -9,7 +9,8 @@ import type { Log } from '../log.ts';
 import { createPacedWarning } from '../paced-warning.ts';
 import { covers, type Scope } from '../scope.ts';
 import type { Notices } from './notices.ts';
-import type { SocketError } from './protocol.ts';
+import type { RefreshTokenAck, SocketError } from './protocol.ts';
+import type { Session } from './sessions.ts';
 
 /** Addresses are written to logs by whoever passes them on: a token must not be in one. */
 const queryNames = ['token', 'access_token', 'authorization', 'auth'];
@@ -72,14 +73,10 @@ export interface Identity {
   /** Why this socket may not be that orchestrator, which belongs to an organization that its token is not of. */
   refusalOfForeign(orchestratorId: string): SocketError;
   /**
-   * Goes on with another token, which must be for the same orchestrator.
-   * @returns when it ends, milliseconds since the epoch (undefined: never), or why it is not taken
+   * Goes on with another token, which must be for the same orchestrator; says so if it is not taken.
+   * @returns what is acknowledged; undefined if it is not taken
    */
-  renew(
-    token: string,
-    orchestratorId: string,
-    organizationId: string,
-  ): Promise<{ expiresAtMs: number | undefined } | { refused: SocketError }>;
+  renew(token: string, session: Session): Promise<RefreshTokenAck | undefined>;
   /** The socket is gone. */
   forget(): void;
 }
@@ -87,9 +84,9 @@ export interface Identity {
 /** @param context.expiryNoticeMs how long before its token ends an orchestrator is told, at most half of what is left */
 export function createIdentity(
   socket: Socket,
-  context: { tokens: Tokens; notices: Notices; clock: Clock; expiryNoticeMs: number },
+  context: { tokens: Tokens; notices: Notices; clock: Clock; expiryNoticeMs: number; log: Log },
 ): Identity {
-  const { tokens, notices, clock } = context;
+  const { tokens, notices, clock, log } = context;
   const first = callers.get(socket);
   if (first === undefined) throw new Error('a socket came past the gate');
   let caller: Caller = first;
@@ -123,6 +120,21 @@ export function createIdentity(
     return undefined;
   }
 
+  /** @returns why the token is not taken */
+  async function take(token: string, id: string, organizationId: string): Promise<SocketError | undefined> {
+    let next: Caller;
+    try {
+      next = await tokens.identify(token);
+    } catch (error) {
+      return { ...asSocketError(error), retryable: true };
+    }
+    const refusal = refusalOf(next, id, organizationId);
+    if (refusal !== undefined) return refusal;
+    caller = next;
+    if (socket.connected) watch();
+    return undefined;
+  }
+
   watch();
   return {
     get subject() {
@@ -136,18 +148,24 @@ export function createIdentity(
       forbidden(
         `the token of ${caller.subject} does not name the organization of orchestrator ${orchestratorId}`,
       ),
-    async renew(token, orchestratorId, organizationId) {
-      let next: Caller;
-      try {
-        next = await tokens.identify(token);
-      } catch (error) {
-        return { refused: { ...asSocketError(error), retryable: true } };
+    async renew(token, { connection }) {
+      const { orchestratorId: id, entry } = connection;
+      const taken = await take(token, id, entry.organization_id);
+      if (taken !== undefined) {
+        log.warn(
+          { event: taken.code, orchestrator_id: id },
+          `[C-OCS] Token of ${id} not renewed: ${taken.message}`,
+        );
+        notices.fail(taken);
+        return undefined;
       }
-      const refused = refusalOf(next, orchestratorId, organizationId);
-      if (refused !== undefined) return { refused };
-      caller = next;
-      if (socket.connected) watch();
-      return { expiresAtMs: caller.expiresAtMs };
+      log.info({ event: 'refresh_token', orchestrator_id: id }, `[C-OCS] Token of ${id} renewed`);
+      const { expiresAtMs } = caller;
+      return {
+        type: 'refresh_token_ack',
+        expires_at: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
+        ts: new Date(clock.now()).toISOString(),
+      };
     },
     forget: () => clearTimeout(timer),
   };
