@@ -79,6 +79,7 @@ const schema = z
       requestTimeoutMs: milliseconds,
       headersTimeoutMs: milliseconds,
       keepAliveTimeoutMs: milliseconds,
+      idleTimeoutMs: integer(35_000, 86_400_000),
     }),
     limits: z.strictObject({
       requestsPerAddress: limit,
