@@ -61,7 +61,10 @@ const jwkSet = z
 /** Keys that come over a network are only as good as the way they come. */
 const jwksUrl = z.preprocess(
   (value) => (value === '' ? null : value),
-  z.string().refine(isSafeUrl, { error: 'must be an https URL, or http on this machine' }).nullable(),
+  z
+    .string()
+    .refine(isSafeUrl, { error: 'must be an https URL, or http on this machine, without a user in it' })
+    .nullable(),
 );
 const level = z.enum(['debug', 'info', 'warn', 'error', 'fatal', 'silent']);
 
@@ -260,6 +263,7 @@ function requireFileFor(environment: string | undefined): void {
 function isSafeUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
+  if (url.username !== '' || url.password !== '') return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
 }
 
@@ -298,7 +302,7 @@ function variableOf(variables: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function isSecret(path: readonly PropertyKey[]): boolean {
-  return String(path.at(-1)).endsWith('url') || path.slice(0, 2).join('.') === 'auth.keys';
+  return /url$/i.test(String(path.at(-1))) || path.slice(0, 2).join('.') === 'auth.keys';
 }
 
 function freeze<T extends object>(value: T): T {

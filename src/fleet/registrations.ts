@@ -20,9 +20,9 @@ export interface Registrations {
    */
   register(registration: Registration): Promise<Registered>;
   /** Deletes the instance with what hangs on it and closes its connection, wherever that is. @throws not_found */
-  deleteInstance(orchestratorId: string, scope: Scope): Promise<Removed['deleted']>;
+  deleteInstance(orchestratorId: string, scope: Scope): Promise<Removed>;
   /** The same, in the words of an orchestrator that leaves the fleet. @throws not_found */
-  deregister(orchestratorId: string, scope: Scope): Promise<Removed['deleted']>;
+  deregister(orchestratorId: string, scope: Scope): Promise<Removed>;
 }
 
 /** @param dependencies.closeSockets closes the sockets up to an epoch, on whichever replica has them */
@@ -49,13 +49,13 @@ export function createRegistrations(dependencies: {
     }
   }
 
-  async function remove(orchestratorId: string, scope: Scope): Promise<Removed['deleted']> {
+  async function remove(orchestratorId: string, scope: Scope): Promise<Removed> {
     const removed = await writeRemoval(database, orchestratorId, scope);
     if (removed === undefined) throw notFound('Orchestrator', orchestratorId);
     await clearPresence(orchestratorId, removed.epoch);
     dependencies.closeSockets(orchestratorId, removed.epoch);
     dependencies.onRemoved();
-    return removed.deleted;
+    return removed;
   }
 
   return {

@@ -204,6 +204,8 @@ function asIndependence(row: Record<string, unknown>): Independence {
 }
 
 export interface Removed {
+  /** The one that it was of. */
+  organizationId: string;
   /** Rows of each table. */
   deleted: { messages: number; instances: number; organizations: number };
   /** Connections up to this epoch were those of what is removed; a higher one is of its successor. */
@@ -237,6 +239,7 @@ export function writeRemoval(
     );
     if (organizations.length === 0) await settleOrganizations(query, [organizationId]);
     return {
+      organizationId,
       deleted: { messages: messages.length, instances: 1, organizations: organizations.length },
       epoch: Number(instance?.connection_epoch),
     };

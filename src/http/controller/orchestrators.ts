@@ -127,9 +127,13 @@ export function orchestratorRoutes(fleet: {
       summary: 'Delete an orchestrator instance, its messages, and its organization if that has no other',
       params: idParams,
       async answer({ params, caller }) {
-        const deleted = await registrations.deleteInstance(params.id, caller.scope);
+        const { deleted, organizationId } = await registrations.deleteInstance(params.id, caller.scope);
         const message = `Orchestrator instance ${params.id} deleted`;
-        return { message, body: { orchestrator_id: params.id, deleted } };
+        return {
+          message,
+          about: { organization_id: organizationId },
+          body: { orchestrator_id: params.id, deleted },
+        };
       },
     }),
   ];

@@ -208,8 +208,9 @@ export function internalOrchestratorRoutes(fleet: {
       summary: 'Remove an orchestrator and its messages, and its organization if that has no other',
       params: idParams,
       async answer({ params, caller }) {
-        const deleted = await registrations.deregister(params.id, caller.scope);
+        const { deleted, organizationId } = await registrations.deregister(params.id, caller.scope);
         return {
+          about: { organization_id: organizationId },
           message: `Orchestrator ${params.id} deregistered`,
           body: { orchestrator_id: params.id, deleted },
         };
