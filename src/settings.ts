@@ -287,7 +287,7 @@ function describe(error: z.ZodError, raw: unknown, variables: unknown): string {
         return issue.keys.map((key) => `${[...issue.path, key].join('.')}: no such setting`);
       const value = valueAt(raw, issue.path);
       const variable = variableOf(variables, issue.path);
-      // Also what is no secret by its place may hold one: a URL with a password, or one in the wrong variable.
+      // Also where no secret belongs there may be one: a URL with its password in the wrong variable.
       const told = hideCredentialsInText(String(JSON.stringify(value)));
       const shown = typeof value === 'object' || isSecret(issue.path) ? '' : ` (is ${told})`;
       return [`${path}${typeof variable === 'string' ? ` (${variable})` : ''}: ${issue.message}${shown}`];

@@ -254,5 +254,5 @@ test('a URL that is refused is told without its password, also in a variable tha
   const faults = faultsOf(t, { ...stores, ...env });
   t.is(faults.length, 2);
   t.false(faults.join().includes('secret'));
-  t.true(faults.join().includes('(is "ftp://[hidden]@keys.example/set")'));
+  t.true(faults.join().includes('(is "redis://[hidden]@cache")'));
 });
