@@ -38,7 +38,9 @@ export function openWire(url: string): Wire {
       const connection = kept;
       connection.write(textOf(request, host));
       const response = await connection.next(request.method === 'HEAD');
-      if (response.headers.get('connection') === 'close') {
+      // Behind an upgrade that it has not made, Node leaves what is no HTTP unanswered.
+      const asked = request.headers.some(([name]) => name === 'Upgrade');
+      if (asked || response.headers.get('connection') === 'close') {
         connection.end();
         kept = undefined;
       }
@@ -128,9 +130,12 @@ function openConnection(host: string, port: number): Connection {
           socket.destroy();
           if (orEnd && buffer.length === 0) return undefined;
           const seen = buffer.subarray(0, 200).toString('latin1');
-          throw new Error(`the connection ended (${failure?.message}) without a whole response, after ${JSON.stringify(seen)}`, {
-            cause: failure,
-          });
+          throw new Error(
+            `the connection ended (${failure?.message}) without a whole response, after ${JSON.stringify(seen)}`,
+            {
+              cause: failure,
+            },
+          );
         }
         await new Promise<void>((resolve) => {
           wake = resolve;
