@@ -16,7 +16,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { LogRing } from '../redis/log-ring.ts';
 import type { Presence } from '../redis/presence.ts';
-import { closeWhenDraining, requireHost } from './connections.ts';
+import { closeWhenDraining, requireHost, requireReadableUrl } from './connections.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
 import { statusRoutes } from './controller/status.ts';
@@ -86,6 +86,7 @@ export function createApp(dependencies: AppDependencies): Koa {
   app.use(measureRequests(dependencies.metrics));
   app.use(answerErrors(dependencies));
   app.use(requireHost);
+  app.use(requireReadableUrl);
   app.use(closeWhenDraining(dependencies.readiness));
   app.use(router.routes());
   app.use(router.allowedMethods());

@@ -10,6 +10,16 @@ export const requireHost: Middleware = async (ctx, next) => {
   await next();
 };
 
+/** In absolute form (RFC 9112, 3.2.2) a target may name a host that is none: Koa throws wherever it is looked at. */
+export const requireReadableUrl: Middleware = async (ctx, next) => {
+  try {
+    void ctx.path;
+  } catch {
+    throw invalidRequest([{ path: 'url', message: 'cannot be read' }]);
+  }
+  await next();
+};
+
 /** The next call of this client is for another replica. */
 export function closeWhenDraining(readiness: Readiness): Middleware {
   return async (ctx, next) => {
