@@ -7,6 +7,7 @@ import { environmentFileName, jsonFileName } from '../../src/fleet/environment-f
 import { createRandom } from '../chaos/random.ts';
 import { eventTargets } from './events.ts';
 import { escapedName } from './hostile.ts';
+import { oddTargets } from './odd-targets.ts';
 import { routeTargets } from './routes.ts';
 import { openScene, type Scene } from './scene.ts';
 import type { Failure, Target } from './target.ts';
@@ -47,7 +48,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.off(event, note);
   });
   const scene = closing.use(await openScene());
-  const targets = [...(await routeTargets(scene)), ...eventTargets(scene)].filter(
+  const targets = [...(await routeTargets(scene)), ...eventTargets(scene), ...oddTargets(scene)].filter(
     ({ name }) => options.only === undefined || name.includes(options.only),
   );
 
@@ -80,6 +81,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     }
     if (failure === undefined) return;
     failures.push(failure);
+    options.onProgress(`✘ ${failure.target}: ${failure.error}`);
     broken.add(target);
     await requireSound().catch(() => undefined);
   }
