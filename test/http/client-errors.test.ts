@@ -32,7 +32,7 @@ test('what is not HTTP is a 400 with the envelope', async (t) => {
 });
 
 test('a target that names a host that is none is a 400 with the envelope', async (t) => {
-  for (const target of ['http://[::1/health/live', 'http://x:port/', 'http://%/']) {
+  for (const target of ['http://[::1/health/live', 'http://x:port/']) {
     const { status, body } = await raw(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
     t.is(status, 'HTTP/1.1 400 Bad Request', target);
     t.is(body.code, 'invalid_request');
