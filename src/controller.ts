@@ -1,5 +1,7 @@
 // Owns the composition: what a controller is made of, in which order it starts, and in which it stops.
 import { createServer } from 'node:http';
+import { createAudit } from './access/audit.ts';
+import { createTokens, warnOfOpenDoor } from './access/tokens.ts';
 import { trackCalls } from './calls.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { openDatabase } from './database/database.ts';
@@ -12,6 +14,7 @@ import { createHeartbeats } from './fleet/heartbeats.ts';
 import { newNodeId } from './fleet/identifiers.ts';
 import { createIndependences } from './fleet/independence.ts';
 import { createInstances } from './fleet/instances.ts';
+import { createJsonSchemas } from './fleet/json.ts';
 import { createMessages } from './fleet/messages.ts';
 import { createOrganizations } from './fleet/organizations.ts';
 import { createOverview } from './fleet/overview.ts';
@@ -19,11 +22,15 @@ import { createProvisioning } from './fleet/provisioning.ts';
 import { createReadiness } from './fleet/readiness.ts';
 import { createRegistrations } from './fleet/registrations.ts';
 import { createSweep } from './fleet/sweep.ts';
-import { createApp } from './http/app.ts';
+import { registerGauges } from './gauges.ts';
+import { createAddressOf } from './http/address.ts';
+import { createApps } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
+import { timeoutsOf } from './http/connections.ts';
 import { type Listen, listen } from './listen.ts';
-import { createLog } from './log.ts';
+import { createLogs } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import { openProcessServer, type ProcessServer } from './process-server.ts';
 import type { Frame } from './queue/frame.ts';
 import { openOutbox } from './queue/outbox.ts';
 import { openOutcomes } from './queue/outcomes.ts';
@@ -33,15 +40,18 @@ import { createKeys } from './redis/keys.ts';
 import { createLease } from './redis/lease.ts';
 import { createLogRing } from './redis/log-ring.ts';
 import { createPresence } from './redis/presence.ts';
+import { createRateLimits } from './redis/rate-limits.ts';
 import type { Settings } from './settings.ts';
 import { createAdmission } from './socket/admission.ts';
 import { isForSockets } from './socket/path.ts';
-import { deregistered, silent } from './socket/protocol.ts';
+import { createEvents, deregistered, silent } from './socket/protocol.ts';
 import { openSockets } from './socket/server.ts';
 
 export interface Controller {
   /** Where this replica is reached. */
   readonly url: string;
+  /** Where its health and metrics are. */
+  readonly processUrl: string;
   readonly nodeId: string;
   /** What keeps this replica from taking calls, in words; none when it is ready. */
   faults(): Promise<string[]>;
@@ -68,7 +78,8 @@ export async function startController(
   const metrics = createMetrics();
 
   // The log, and the stores.
-  const log = createLog({ ...settings.logs, nodeId, ring: { write: (line) => logRing.write(line) } });
+  const ring = { write: (line: string) => logRing.write(line) };
+  const { log, audit: auditLog } = createLogs({ ...settings.logs, nodeId, ring });
   const redis = closing.adopt(openRedis({ ...settings.redis, log }), (it) => it.close());
   const logRing = createLogRing({
     redis: redis.commands,
@@ -143,7 +154,6 @@ export async function startController(
   const files = createEnvironmentFiles({ database, folder: settings.independence.folder, nodeId });
   const independences = createIndependences({
     database,
-    instances,
     files,
     announce: () => sockets.announceIndependence(),
     clock,
@@ -201,10 +211,20 @@ export async function startController(
   });
 
   // The edges.
+  const tokens = createTokens({ auth: settings.auth, now: clock.now, log });
+  const jsonSchemas = createJsonSchemas(settings.limits);
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
-  const http = createServer({ shouldUpgradeCallback: isForSockets, requireHostHeader: false });
+  const http = createServer({
+    shouldUpgradeCallback: isForSockets,
+    requireHostHeader: false,
+    ...timeoutsOf(settings.http),
+  });
   const calls = trackCalls(http);
-  const app = createApp({
+  const rates = createRateLimits({ redis: redis.commands, keys, ...settings.limits, log });
+  const addressOf = createAddressOf(settings.http.trustedProxies);
+  const apps = createApps({
+    tokens,
+    audit: createAudit({ log: auditLog }),
     organizations,
     instances,
     registrations,
@@ -218,14 +238,18 @@ export async function startController(
     lease,
     logRing,
     metrics,
+    jsonSchemas,
     clock,
     nodeId,
     startedAt,
-    bodyLimitBytes: settings.http.bodyLimitBytes,
+    rates,
+    addressOf,
+    ...settings.limits,
+    ...settings.http,
     answerWithinMs,
     log,
   });
-  http.on('request', app.callback());
+  http.on('request', apps.main.callback());
   answerClientErrors(http, clock);
   const admission = createAdmission({ ...settings.socket, now: () => performance.now(), metrics, log });
   const sockets = openSockets({
@@ -238,6 +262,9 @@ export async function startController(
       heartbeats,
       provisioning,
       admission,
+      tokens,
+      expiryNoticeMs: settings.auth.expiryNoticeMs,
+      events: createEvents(jsonSchemas),
       clock,
       nodeId,
       metrics,
@@ -245,31 +272,14 @@ export async function startController(
       log,
     },
     ...settings.socket,
+    corsOrigins: settings.http.corsOrigins,
+    handshakes: rates.handshakes,
+    addressOf,
     onFrames: (frames, emit) => void arrivals.receive(frames, emit),
     onIndependence: () => void independences.refreshFiles(),
     log,
   });
-  metrics.gauge('moolai_connections', 'Orchestrators connected to this replica', () => sockets.size);
-  metrics.gauge(
-    'moolai_sockets',
-    'Sockets open on this replica, with a handshake or yet without',
-    () => sockets.open,
-  );
-  metrics.gauge(
-    'moolai_handshakes_waiting',
-    'Handshakes that wait for their commit',
-    () => admission.waiting,
-  );
-  metrics.gauge(
-    'moolai_unread_bytes',
-    'Bytes that wait until orchestrators read them',
-    () => sockets.unreadBytes,
-  );
-  metrics.gauge(
-    'moolai_log_lines_dropped',
-    'Log lines of this replica that the ring lost',
-    () => logRing.dropped,
-  );
+  registerGauges(metrics, { sockets, admission, logRing });
 
   async function drain(): Promise<void> {
     readiness.drain();
@@ -278,6 +288,10 @@ export async function startController(
     // The other half is for what must be written and handed over.
     await sockets.drain({ perSecond, graceMs, withinMs: deadlineMs / 2 });
   }
+
+  /** Probes are answered until the very end. */
+  let processServer: ProcessServer | undefined;
+  closing.defer(() => processServer?.close());
 
   closing.defer(async () => {
     // Last of all, when nothing can write any more: what the stores must still be told.
@@ -313,12 +327,28 @@ export async function startController(
     await redis.tried();
     await lease.start();
     outbox.consume(arrivals.handle);
+    if (apps.process !== undefined)
+      processServer = await openProcessServer({
+        handle: apps.process.callback(),
+        host: settings.http.host,
+        port: settings.http.processPort ?? 0,
+        timeouts: timeoutsOf(settings.http),
+        clock,
+      });
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
     await independences.refreshFiles();
     log.info({ event: 'start' }, `Replica ${nodeId} listens at ${url}`);
+    warnOfOpenDoor(settings, log);
     // Told in the log from here on.
     await readiness.faults();
-    return { url, nodeId, faults: readiness.faults, drain, stop: () => (stopping ??= stop()) };
+    return {
+      url,
+      processUrl: processServer?.url ?? url,
+      nodeId,
+      faults: readiness.faults,
+      drain,
+      stop: () => (stopping ??= stop()),
+    };
   } catch (error) {
     await closing.disposeAsync();
     throw error;

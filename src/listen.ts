@@ -7,7 +7,13 @@ import type { Server as SocketServer } from 'socket.io';
 export type Listen = (http: HttpServer, io: SocketServer) => Promise<string>;
 
 /** @throws with a message for a person when the port is taken or may not be used */
-export function listen({ host, port }: { host: string; port: number }): Listen {
+export function listen({
+  host,
+  port,
+}: {
+  host: string;
+  port: number;
+}): (http: HttpServer) => Promise<string> {
   return async (http) => {
     http.listen(port, host);
     try {

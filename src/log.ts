@@ -1,5 +1,6 @@
 // Owns logging: pino to standard output, and the same lines to the ring that the whole cluster shares.
 import pino from 'pino';
+import { hideCredentials, hideCredentialsInText } from './credentials.ts';
 
 export type Log = pino.Logger;
 
@@ -17,19 +18,25 @@ const levelNames: Record<string, string> = {
   fatal: 'CRITICAL',
 };
 
+export interface Logs {
+  log: Log;
+  /** The same, but that it keeps every line from INFO on, whatever the levels say; silence excepted. */
+  audit: Log;
+}
+
 /**
- * A logger whose every line is one JSON object `{ level, timestamp, node_id, source, message, event?,
+ * Loggers whose every line is one JSON object `{ level, timestamp, node_id, source, message, event?,
  * orchestrator_id?, ... }`, rendered once and given to standard output and to the ring.
  * @param options.level the least level on standard output, `silent` for none
  * @param options.ringLevel the least level in the ring
  */
-export function createLog(options: {
+export function createLogs(options: {
   level: string;
   ringLevel: string;
   nodeId: string;
   ring: LineSink;
-}): Log {
-  const sinks: pino.StreamEntry[] = [];
+}): Logs {
+  const sinks: pino.StreamEntry<pino.Level>[] = [];
   if (options.level !== 'silent')
     sinks.push({ level: asLevel(options.level), stream: pino.destination({ dest: 1, sync: false }) });
   if (options.ringLevel !== 'silent')
@@ -37,18 +44,31 @@ export function createLog(options: {
       level: asLevel(options.ringLevel),
       stream: { write: (line) => options.ring.write(line.trimEnd()) },
     });
-  const least = sinks.map((sink) => pino.levels.values[String(sink.level)] ?? 0).sort((a, b) => a - b)[0];
+  const informed = sinks.map(({ stream, level = 'info' }) => ({
+    stream,
+    level: isBelow('info', level) ? ('info' as const) : level,
+  }));
+  return { log: loggerTo(sinks, options.nodeId), audit: loggerTo(informed, options.nodeId) };
+}
+
+function loggerTo(sinks: pino.StreamEntry<pino.Level>[], nodeId: string): Log {
+  const [least] = sinks.map(({ level }) => level ?? 'info').sort((a, b) => (isBelow(a, b) ? -1 : 1));
   return pino(
     {
-      level: least === undefined ? 'silent' : (pino.levels.labels[least] ?? 'info'),
-      base: { node_id: options.nodeId },
+      level: least ?? 'silent',
+      base: { node_id: nodeId },
       // Beneath what a call says itself: a line never has a key twice.
       mixin: () => ({ source: 'controller' }),
       messageKey: 'message',
       errorKey: 'error',
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: levelNames[label] ?? label.toUpperCase() }) },
-      serializers: { error: (error: unknown) => describeError(error) },
+      serializers: {
+        error: (error: unknown) => describeError(error),
+        reason: (reason: unknown) =>
+          typeof reason === 'string' ? tellable(reason) : hideCredentials(reason),
+      },
+      hooks: hideInFailures,
       redact: {
         paths: ['database_url', 'redis_url', 'environment_variables', 'token', 'authorization', 'password'],
         censor: '[hidden]',
@@ -58,9 +78,27 @@ export function createLog(options: {
   );
 }
 
-/** With its causes, but without the values that Postgres's detail adds: of the row that it complains of. */
+const warning = pino.levels.values.warn ?? 40;
+
+/** What a line says of a failure may quote what others have sent; the many other lines are written as they are. */
+const hideInFailures: NonNullable<pino.LoggerOptions['hooks']> = {
+  logMethod(args, method, level) {
+    const [about, message] = args;
+    const isOfFailure = level >= warning || (typeof about === 'object' && about !== null && 'error' in about);
+    if (isOfFailure && typeof about === 'string') method.call(this, tellable(about));
+    else if (isOfFailure && message !== undefined) method.call(this, about, tellable(message));
+    else method.apply(this, args);
+  },
+};
+
+/** Without credentials, and without the values that Postgres's detail adds of the row at fault. */
+function tellable(message: string): string {
+  return hideCredentialsInText(message.split('\n - detail: ', 1)[0] ?? '');
+}
+
+/** With its causes. */
 function describeError(error: unknown, deepest = 3): unknown {
-  if (!(error instanceof Error)) return error;
+  if (!(error instanceof Error)) return hideCredentials(error);
   const { name, message, stack, cause } = error;
   const code: unknown = Reflect.get(error, 'code');
   // A message may have lines that look like the stack's: those are not its.
@@ -71,13 +109,17 @@ function describeError(error: unknown, deepest = 3): unknown {
   const causes = error instanceof AggregateError ? error.errors : cause === undefined ? [] : [cause];
   return {
     type: name,
-    message: message.split('\n - detail: ', 1)[0],
+    message: tellable(message),
     code,
-    stack: where?.join('\n'),
+    stack: where === undefined ? undefined : hideCredentialsInText(where.join('\n')),
     ...(causes.length > 0 && deepest > 0
       ? { causes: causes.map((each: unknown) => describeError(each, deepest - 1)) }
       : {}),
   };
+}
+
+function isBelow(one: pino.Level, other: pino.Level = 'info'): boolean {
+  return (pino.levels.values[one] ?? 0) < (pino.levels.values[other] ?? 0);
 }
 
 function asLevel(level: string): pino.Level {

@@ -6,6 +6,8 @@ export interface Metrics {
   sends: Counter<'outcome'>;
   busyHandshakes: Counter;
   slowReaders: Counter;
+  refusedConnections: Counter<'reason'>;
+  refusedEvents: Counter;
   requests: Histogram<'method' | 'route' | 'status'>;
   /** Figures that are asked for when they are rendered. */
   gauge(name: string, help: string, read: () => number): void;
@@ -38,6 +40,17 @@ export function createMetrics(): Metrics {
     slowReaders: new Counter({
       name: 'moolai_slow_readers_total',
       help: 'Connections ended because too much waited on them unread',
+      registers,
+    }),
+    refusedConnections: new Counter({
+      name: 'moolai_connections_refused_total',
+      help: 'New connections refused: a foreign origin, too many of one address, or no room on this replica',
+      labelNames: ['reason'],
+      registers,
+    }),
+    refusedEvents: new Counter({
+      name: 'moolai_events_refused_total',
+      help: 'Events of orchestrators that came too fast to be handled',
       registers,
     }),
     requests: new Histogram({

@@ -1,9 +1,13 @@
 // Owns the settings: config/*.yaml and the environment, checked once, frozen.
 import { existsSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Load, Util } from 'config/lib/util.js';
+import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
+import { jwkSetSchema } from './access/keys.ts';
+import { isLoopback } from './access/loopback.ts';
 
 // The environment has only strings; a whole number in one is a whole number.
 const integer = (min: number, max = Number.MAX_SAFE_INTEGER) =>
@@ -14,6 +18,24 @@ const integer = (min: number, max = Number.MAX_SAFE_INTEGER) =>
     }),
   );
 const milliseconds = integer(1, 86_400_000);
+const seconds = integer(1, 86_400);
+/** So many; 0 is no limit. */
+const limit = integer(0);
+/** Several words: a list, or in the environment one string with commas. Every word at fault is named. */
+const words = (faultOf: (word: string) => string | undefined) =>
+  z.preprocess(
+    (value) =>
+      typeof value === 'string'
+        ? value
+            .split(',')
+            .map((word) => word.trim())
+            .filter((word) => word !== '')
+        : value,
+    z.array(z.string()).superRefine((list, ctx) => {
+      const faults = list.map(faultOf).filter((fault) => fault !== undefined);
+      if (faults.length > 0) ctx.addIssue({ code: 'custom', message: faults.join('; ') });
+    }),
+  );
 const storeUrl = (protocols: RegExp, variable: string, example: string) =>
   z.preprocess(
     (value) => value ?? '',
@@ -24,6 +46,25 @@ const storeUrl = (protocols: RegExp, variable: string, example: string) =>
         message: `must be a URL such as ${example}`,
       }),
   );
+/** Keys come as JSON text in one variable; what they are is never quoted in a fault. */
+const jwkSet = z
+  .preprocess((value) => {
+    if (typeof value !== 'string' || value === '') return value === '' ? null : value;
+    try {
+      return JSON.parse(value);
+    } catch {
+      return value;
+    }
+  }, jwkSetSchema.nullable())
+  .transform((set) => set?.keys ?? null);
+/** Keys that come over a network are only as good as the way they come. */
+const jwksUrl = z.preprocess(
+  (value) => (value === '' ? null : value),
+  z
+    .string()
+    .refine(isSafeUrl, { error: 'must be an https URL, or http on this machine, without a user in it' })
+    .nullable(),
+);
 const level = z.enum(['debug', 'info', 'warn', 'error', 'fatal', 'silent']);
 
 const schema = z
@@ -31,7 +72,37 @@ const schema = z
     http: z.strictObject({
       host: z.string().min(1),
       port: integer(0, 65_535),
+      processPort: z.preprocess((value) => (value === '' ? null : value), integer(0, 65_535).nullable()),
       bodyLimitBytes: integer(1024),
+      trustedProxies: words(proxyFault),
+      corsOrigins: words(originFault),
+      requestTimeoutMs: milliseconds,
+      headersTimeoutMs: milliseconds,
+      keepAliveTimeoutMs: milliseconds,
+    }),
+    limits: z.strictObject({
+      requestsPerAddress: limit,
+      requestsPerCaller: limit,
+      windowSeconds: seconds,
+      handshakesPerAddress: limit,
+      handshakeWindowSeconds: seconds,
+      sendWaitsPerCaller: integer(1),
+      metadataBytes: integer(1024),
+      // As deep as the acknowledgement of an orchestrator may be, which is read without exhausting the stack.
+      jsonDepth: integer(2, 1_000),
+    }),
+    auth: z.strictObject({
+      mode: z.enum(['required', 'off']),
+      keys: jwkSet,
+      jwksUrl,
+      jwksTimeoutMs: milliseconds,
+      jwksCacheMs: milliseconds,
+      jwksCooldownMs: milliseconds,
+      jwksStaleMs: milliseconds,
+      issuer: z.string().min(1),
+      audience: z.string().min(1),
+      clockToleranceMs: integer(0, 300_000),
+      expiryNoticeMs: milliseconds,
     }),
     socket: z.strictObject({
       heartbeatIntervalMs: milliseconds,
@@ -43,6 +114,8 @@ const schema = z
       connectionsPerSecond: integer(1),
       pendingHandshakes: integer(1),
       sendBufferBytes: integer(2048),
+      eventsPerSecond: integer(1),
+      connectionsPerReplica: integer(1),
     }),
     database: z.strictObject({
       url: storeUrl(/^postgres(ql)?:$/, 'DATABASE_URL', 'postgres://user:password@host:5432/moolai'),
@@ -84,7 +157,40 @@ const schema = z
     path: ['socket', 'sendBufferBytes'],
     message: 'must be at least twice http.bodyLimitBytes, so that one large message is no reason to hang up',
   })
+  .refine(({ http }) => http.processPort !== http.port || http.port === 0, {
+    path: ['http', 'processPort'],
+    message: 'must be another port than http.port',
+  })
+  .refine(({ auth, http }) => auth.mode === 'off' || hasKeys(auth) || isLoopback(http.host), {
+    path: ['auth', 'keys'],
+    message:
+      'is not set, so anybody who reaches http.host could do anything: give the keys that tokens are signed with ' +
+      '(AUTH_KEYS or AUTH_JWKS_URL), listen on a loopback address (HOST=127.0.0.1), or say AUTH=off outright',
+  })
+  .refine(({ http }) => http.headersTimeoutMs <= http.requestTimeoutMs, {
+    path: ['http', 'headersTimeoutMs'],
+    message: 'must be at most http.requestTimeoutMs, of which it is a part',
+  })
   .readonly();
+
+/** Why a word names no proxy; undefined if it does. */
+function proxyFault(word: string): string | undefined {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(word)) return undefined;
+  try {
+    // By itself it would take a number for an address.
+    if (isIP(word.split('/', 1)[0] ?? '') === 0) throw new Error('no address');
+    proxyAddr.compile(word);
+    return undefined;
+  } catch {
+    return `${JSON.stringify(word)} is no address, no range such as 10.0.0.0/8, nor one of loopback, linklocal, uniquelocal`;
+  }
+}
+
+/** Why a word is no origin as a browser sends it; undefined if it is. */
+function originFault(word: string): string | undefined {
+  const isOrigin = /^https?:[^*]+$/.test(word) && URL.canParse(word) && new URL(word).origin === word;
+  return isOrigin ? undefined : `${JSON.stringify(word)} is no origin such as https://dashboard.example.com`;
+}
 
 export type Settings = z.infer<typeof schema>;
 
@@ -153,6 +259,17 @@ function requireFileFor(environment: string | undefined): void {
   );
 }
 
+function isSafeUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  if (url.username !== '' || url.password !== '') return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
+}
+
+function hasKeys(auth: { keys: unknown; jwksUrl: unknown }): boolean {
+  return auth.keys !== null || auth.jwksUrl !== null;
+}
+
 function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(
     (at, key) => (at !== null && typeof at === 'object' ? Reflect.get(at, key) : undefined),
@@ -168,11 +285,21 @@ function describe(error: z.ZodError, raw: unknown, variables: unknown): string {
       if (issue.code === 'unrecognized_keys')
         return issue.keys.map((key) => `${[...issue.path, key].join('.')}: no such setting`);
       const value = valueAt(raw, issue.path);
-      const variable = valueAt(variables, issue.path);
-      const shown = typeof value === 'object' || path.endsWith('url') ? '' : ` (is ${JSON.stringify(value)})`;
+      const variable = variableOf(variables, issue.path);
+      const shown = typeof value === 'object' || isSecret(issue.path) ? '' : ` (is ${JSON.stringify(value)})`;
       return [`${path}${typeof variable === 'string' ? ` (${variable})` : ''}: ${issue.message}${shown}`];
     })
     .join('\n');
+}
+
+/** The variable that sets what is at this path, or what it is a part of. */
+function variableOf(variables: unknown, path: readonly PropertyKey[]): unknown {
+  const found = path.map((_, length) => valueAt(variables, path.slice(0, length + 1)));
+  return found.find((variable) => typeof variable === 'string');
+}
+
+function isSecret(path: readonly PropertyKey[]): boolean {
+  return /url$/i.test(String(path.at(-1))) || path.slice(0, 2).join('.') === 'auth.keys';
 }
 
 function freeze<T extends object>(value: T): T {

@@ -2,7 +2,7 @@
 import test from 'ava';
 import { openDatabase } from '../src/database/database.ts';
 import { Organization } from '../src/database/organizations.ts';
-import { createLog } from '../src/log.ts';
+import { createLogs } from '../src/log.ts';
 import { openWorld } from './support/world.ts';
 
 const secret = 'hunter2-never-told';
@@ -11,7 +11,7 @@ const secret = 'hunter2-never-told';
 function openLog() {
   const lines: string[] = [];
   const ring = { write: (line: string) => lines.push(line) };
-  const log = createLog({ level: 'silent', ringLevel: 'debug', nodeId: 'node-1', ring });
+  const { log } = createLogs({ level: 'silent', ringLevel: 'debug', nodeId: 'node-1', ring });
   return { log, lines, last: () => JSON.parse(lines.at(-1) ?? 'null') };
 }
 
@@ -125,3 +125,22 @@ for (const key of [
     t.false(lines.join().includes(secret));
     t.like(last(), { event: 'register', message: 'told', [key]: '[hidden]' });
   });
+
+test('a credential in what went wrong is hidden, whichever part of the line tells it', (t) => {
+  const { log, lines, last } = openLog();
+  const url = `postgres://u:${secret}@db/x`;
+  const failure = new Error(`no connection to ${url}`, { cause: new Error(`nobody at ${url}`) });
+  failure.stack = `Error\n    at connect (${url})`;
+
+  log.error({ error: failure }, `failed at ${url}`);
+  log.debug({ error: { url, password: secret } }, `Queue: ${failure.message}`);
+  log.warn({ reason: failure.message }, 'not reached');
+  log.debug({ reason: { password: secret } }, 'not reached');
+  log.warn(`Postgres is away: ${failure.message}\n - detail: Failing row contains (${secret})`);
+
+  t.is(lines.length, 5);
+  t.false(lines.join().includes(secret), lines.join());
+  t.is(JSON.parse(lines[0] ?? '').message, 'failed at postgres://[hidden]@db/x');
+  t.is(JSON.parse(lines[2] ?? '').reason, 'no connection to postgres://[hidden]@db/x');
+  t.is(last().message, 'Postgres is away: no connection to postgres://[hidden]@db/x');
+});

@@ -14,8 +14,32 @@ function faultsOf(t: { throws: (fn: () => unknown) => unknown }, env: NodeJS.Pro
 test('default.yaml has every setting but the stores', (t) => {
   const settings = loadSettings({ env: stores });
   t.like(settings, {
-    http: { host: '127.0.0.1', port: 8765, bodyLimitBytes: 1_048_576 },
-    socket: { heartbeatIntervalMs: 30_000, handshakeTimeoutMs: 15_000 },
+    http: {
+      host: '127.0.0.1',
+      port: 8765,
+      bodyLimitBytes: 1_048_576,
+      trustedProxies: [],
+      corsOrigins: [],
+      requestTimeoutMs: 30_000,
+      headersTimeoutMs: 10_000,
+      keepAliveTimeoutMs: 65_000,
+    },
+    limits: {
+      requestsPerAddress: 6_000,
+      requestsPerCaller: 3_000,
+      windowSeconds: 10,
+      handshakesPerAddress: 15_000,
+      handshakeWindowSeconds: 60,
+      sendWaitsPerCaller: 200,
+      metadataBytes: 32_768,
+      jsonDepth: 32,
+    },
+    socket: {
+      heartbeatIntervalMs: 30_000,
+      handshakeTimeoutMs: 15_000,
+      eventsPerSecond: 100,
+      connectionsPerReplica: 20_000,
+    },
     presence: { leaseMs: 15_000, renewEveryMs: 5_000 },
     sweep: { unhealthyAfterIntervals: 3, inactiveAfterIntervals: 10 },
     logs: { level: 'info', ringSize: 5_000 },
@@ -27,7 +51,7 @@ test('default.yaml has every setting but the stores', (t) => {
 test('NODE_ENV chooses the file beside default.yaml', (t) => {
   t.is(loadSettings({ env: { ...stores, NODE_ENV: 'test' } }).http.port, 0);
   t.is(loadSettings({ env: { ...stores, NODE_ENV: 'test' } }).logs.level, 'silent');
-  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'production' } }).http.host, '0.0.0.0');
+  t.is(loadSettings({ env: { ...stores, NODE_ENV: 'production', AUTH: 'off' } }).http.host, '0.0.0.0');
 });
 
 test('the environment overrides the files, with whole numbers where numbers are due', (t) => {
@@ -42,13 +66,38 @@ test('the environment overrides the files, with whole numbers where numbers are 
       REDIS_PREFIX: 'mine',
       LOG_LEVEL: 'debug',
       LOG_RING_SIZE: '100',
+      LIMITS_METADATA_BYTES: '2048',
+      LIMITS_JSON_DEPTH: '8',
       INDEPENDENCE_FOLDER: 'elsewhere',
       SHUTDOWN_DEADLINE_MS: '5000',
       RECONNECTS_PER_SECOND: '50',
+      TRUSTED_PROXIES: 'loopback, 10.0.0.0/8,2001:db8::/32 ,192.0.2.1,',
+      CORS_ORIGINS: 'https://dashboard.example.com,http://localhost:3000',
+      LIMITS_REQUESTS_PER_ADDRESS: '1',
+      LIMITS_REQUESTS_PER_CALLER: '0',
+      LIMITS_WINDOW_SECONDS: '2',
+      LIMITS_HANDSHAKES_PER_ADDRESS: '3',
+      LIMITS_HANDSHAKE_WINDOW_SECONDS: '4',
+      LIMITS_SEND_WAITS_PER_CALLER: '5',
     },
   });
   t.like(settings, {
-    http: { host: '::1', port: 9_000 },
+    http: {
+      host: '::1',
+      port: 9_000,
+      trustedProxies: ['loopback', '10.0.0.0/8', '2001:db8::/32', '192.0.2.1'],
+      corsOrigins: ['https://dashboard.example.com', 'http://localhost:3000'],
+    },
+    limits: {
+      requestsPerAddress: 1,
+      requestsPerCaller: 0,
+      windowSeconds: 2,
+      handshakesPerAddress: 3,
+      handshakeWindowSeconds: 4,
+      sendWaitsPerCaller: 5,
+      metadataBytes: 2_048,
+      jsonDepth: 8,
+    },
     socket: { heartbeatIntervalMs: 1_000 },
     database: { poolSize: 7 },
     redis: { prefix: 'mine' },
@@ -137,6 +186,9 @@ for (const [variable, path, values] of [
   ['SHUTDOWN_DEADLINE_MS', 'shutdown.deadlineMs', ['0', '86400001']],
   ['REDIS_URL', 'redis.url', ['localhost', 'http://localhost']],
   ['DATABASE_URL', 'database.url', ['redis://localhost', 'db']],
+  ['LIMITS_REQUESTS_PER_ADDRESS', 'limits.requestsPerAddress', ['-1', 'many']],
+  ['LIMITS_WINDOW_SECONDS', 'limits.windowSeconds', ['0', '0.5', '86401']],
+  ['LIMITS_SEND_WAITS_PER_CALLER', 'limits.sendWaitsPerCaller', ['0']],
 ] as const)
   for (const value of values)
     test(`${variable}=${value} is a fault of ${path}`, (t) => {
@@ -144,6 +196,40 @@ for (const [variable, path, values] of [
       t.is(faults.length, 1);
       t.true(faults[0]?.startsWith(`${path} (${variable}): must be `), faults[0]);
     });
+
+for (const [variable, path, bad, good] of [
+  ...[
+    '10.0.0.0/33',
+    '10.0.0.0/0',
+    '10.0.0.0/x',
+    '300.0.0.1',
+    '1',
+    'true',
+    'proxy.example.com',
+    '2001:db8::/129',
+  ].map((bad) => ['TRUSTED_PROXIES', 'http.trustedProxies', bad, '10.0.0.0/8'] as const),
+  ...['*', 'null', 'example.com', 'https://example.com/', 'https://*.example.com', 'ftp://example.com'].map(
+    (bad) => ['CORS_ORIGINS', 'http.corsOrigins', bad, 'https://example.com'] as const,
+  ),
+])
+  test(`${variable}=${bad} is a fault that names it, among others that are right`, (t) => {
+    const faults = faultsOf(t, { ...stores, [variable]: `${good},${bad}` });
+    t.is(faults.length, 1);
+    t.true(faults[0]?.startsWith(`${path} (${variable}): ${JSON.stringify(bad)} is no `), faults[0]);
+  });
+
+test('a list in NODE_CONFIG is checked like one in the environment', (t) => {
+  const faults = faultsOf(t, { ...stores, NODE_CONFIG: '{"http":{"trustedProxies":["loopback","x"]}}' });
+  t.is(faults.length, 1);
+  t.true(faults[0]?.startsWith('http.trustedProxies (TRUSTED_PROXIES): "x" is no address'), faults[0]);
+});
+
+test('headers may not take longer than the request that they are a part of', (t) => {
+  const http = { headersTimeoutMs: 2_000, requestTimeoutMs: 1_000 };
+  t.deepEqual(faultsOf(t, { ...stores, NODE_CONFIG: JSON.stringify({ http }) }), [
+    'http.headersTimeoutMs: must be at most http.requestTimeoutMs, of which it is a part (is 2000)',
+  ]);
+});
 
 test('TLS and the other name of Postgres are URLs of the right kind', (t) => {
   const settings = loadSettings({

@@ -1,5 +1,6 @@
 // Owns who calls: what is known of a caller once its token is verified.
-import type { Scope } from '../fleet/scope.ts';
+import { forbidden } from '../fleet/errors.ts';
+import { covers, type Scope } from '../scope.ts';
 import { type Action, permissions, type Role } from './roles.ts';
 
 export interface Caller {
@@ -27,4 +28,16 @@ export const anyone: Caller = {
 export function may(caller: Caller, action: Action): boolean {
   const allowed: readonly string[] = permissions[action];
   return caller.role === 'anyone' || allowed.includes(caller.role);
+}
+
+/** @throws forbidden when the caller may neither be nor speak for this orchestrator */
+export function requireSelf(caller: Caller, orchestratorId: string): void {
+  if (caller.orchestrators?.has(orchestratorId) === false)
+    throw forbidden(`The token is not one of orchestrator ${orchestratorId}`);
+}
+
+/** @throws forbidden when the caller is confined to other organizations than this */
+export function requireOrganization(caller: Caller, organizationId: string): void {
+  if (!covers(caller.scope, organizationId))
+    throw forbidden(`The token is not one of organization ${organizationId}`);
 }

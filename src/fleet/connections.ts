@@ -16,6 +16,7 @@ import type { Log } from '../log.ts';
 import { type Frame, frameSchema } from '../queue/frame.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { Owner, Presence, PresenceEntry } from '../redis/presence.ts';
+import type { Scope } from '../scope.ts';
 import { createReturns } from './returns.ts';
 
 /** What an orchestrator says of itself; what is absent stays as the row has it. */
@@ -28,6 +29,8 @@ export interface Hello {
   metadata: Record<string, unknown> | undefined;
   /** The connection that the same socket already is. */
   current: LiveConnection | undefined;
+  /** The organizations that it may be of: one that belongs to another stays there. */
+  scope: Scope;
   /** Whether the socket is still there. */
   wanted(): boolean;
 }
@@ -52,7 +55,9 @@ export type Opened =
     }
   | { kind: 'superseded'; owner: Owner }
   /** The socket was gone before anything was written. */
-  | { kind: 'abandoned' };
+  | { kind: 'abandoned' }
+  /** It belongs to an organization outside of the scope: nothing was written. */
+  | { kind: 'foreign' };
 
 /** What is asked, and told, of the connections whose presence is restored. */
 export interface Found {
@@ -164,7 +169,7 @@ export function createConnections(dependencies: {
         nodeId,
         at,
       });
-      if (introduced.kind === 'abandoned') return introduced;
+      if (introduced.kind === 'abandoned' || introduced.kind === 'foreign') return introduced;
       if (introduced.kind === 'superseded') return { kind: 'superseded', owner: introduced };
       committed();
       log.info(

@@ -68,7 +68,10 @@ export const deliveryTimeout = (id: string, timeoutMs: number, what: 'delivered'
     'delivery_timeout',
     `The message to orchestrator ${id} was not ${what} within ${timeoutMs} ms`,
   );
-export const unavailable = (what: 'Postgres' | 'Redis' | 'The replica', cause: unknown) =>
+export const unavailable = (
+  what: 'Postgres' | 'Redis' | 'The replica' | 'The provider of keys',
+  cause: unknown,
+) =>
   new FleetError('unavailable', `${what} is not available at the moment`, {
     retryAfterSeconds: 2,
     cause,

@@ -1,12 +1,11 @@
 // Owns independence: an orchestrator that declares itself independent is no longer managed by its heartbeats.
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
-import type { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import { type Independence, writeIndependence } from '../database/statements/registrations.ts';
 import type { Log } from '../log.ts';
+import type { Scope } from '../scope.ts';
 import type { EnvironmentFiles } from './environment-files.ts';
 import { notFound } from './errors.ts';
-import type { Instances } from './instances.ts';
 
 export interface Independences {
   /** Sets the flag in both tables and tells every replica. @throws not_found */
@@ -14,9 +13,8 @@ export interface Independences {
     orchestratorId: string;
     isIndependent: boolean;
     privacyMode: boolean | undefined;
+    scope: Scope;
   }): Promise<Independence>;
-  /** @throws not_found */
-  get(orchestratorId: string): Promise<OrchestratorInstance>;
   /** Brings this replica's environment files up to date; a failure is a WARNING. */
   refreshFiles(): Promise<boolean>;
 }
@@ -24,13 +22,12 @@ export interface Independences {
 /** @param dependencies.announce tells the other replicas that a flag has changed */
 export function createIndependences(dependencies: {
   database: Database;
-  instances: Instances;
   files: EnvironmentFiles;
   announce(): void;
   clock: Clock;
   log: Log;
 }): Independences {
-  const { database, instances, files, clock, log } = dependencies;
+  const { database, files, clock, log } = dependencies;
 
   async function refreshFiles(): Promise<boolean> {
     try {
@@ -56,7 +53,6 @@ export function createIndependences(dependencies: {
       if (await refreshFiles()) log.info(about, 'Independence setting written to environment files');
       return independence;
     },
-    get: (orchestratorId) => instances.get(orchestratorId),
     refreshFiles,
   };
 }

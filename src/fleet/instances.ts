@@ -5,6 +5,7 @@ import type { Database } from '../database/database.ts';
 import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import { writeInstance } from '../database/statements/registrations.ts';
 import type { Log } from '../log.ts';
+import { covers, type Scope } from '../scope.ts';
 import { alreadyExists, notFound } from './errors.ts';
 import { offsetOf, type Page, type PageRequest } from './pages.ts';
 
@@ -25,9 +26,12 @@ export interface Instances {
   /** Newest first. */
   list(
     request: PageRequest & { organizationId?: string | undefined; status?: ShownStatus | undefined },
+    scope: Scope,
   ): Promise<Page<OrchestratorInstance>>;
   /** @throws not_found */
-  get(orchestratorId: string): Promise<OrchestratorInstance>;
+  get(orchestratorId: string, scope: Scope): Promise<OrchestratorInstance>;
+  /** Which of these are there for a caller that is confined. */
+  within(orchestratorIds: readonly string[], scope: Scope): Promise<ReadonlySet<string>>;
   /** A placeholder, inactive; its organization is created if missing. @throws already_exists */
   create(instance: NewInstance): Promise<OrchestratorInstance>;
 }
@@ -35,18 +39,20 @@ export interface Instances {
 export function createInstances(dependencies: { database: Database; clock: Clock; log: Log }): Instances {
   const { database, clock, log } = dependencies;
 
-  async function get(orchestratorId: string): Promise<OrchestratorInstance> {
+  async function get(orchestratorId: string, scope: Scope): Promise<OrchestratorInstance> {
     const instance = await database
       .fork()
       .findOne(OrchestratorInstance, { orchestratorId }, { populate: ['organization'] });
-    if (instance === null) throw notFound('Orchestrator', orchestratorId);
+    if (instance === null || !covers(scope, instance.organization.organizationId))
+      throw notFound('Orchestrator', orchestratorId);
     return instance;
   }
 
   return {
-    async list({ organizationId, status, ...request }) {
+    async list({ organizationId, status, ...request }, scope) {
       const where: FilterQuery<OrchestratorInstance> = {};
       if (organizationId !== undefined) where.organization = organizationId;
+      if (scope !== undefined) where.$and = [{ organization: { $in: [...scope] } }];
       if (status === 'independent') where.isIndependent = true;
       else if (status !== undefined) Object.assign(where, { status, isIndependent: false });
       const [items, totalItems] = await database.fork().findAndCount(OrchestratorInstance, where, {
@@ -60,6 +66,18 @@ export function createInstances(dependencies: { database: Database; clock: Clock
 
     get,
 
+    async within(orchestratorIds, scope) {
+      const among = { orchestratorId: { $in: [...orchestratorIds] } };
+      const rows = await database
+        .fork()
+        .find(
+          OrchestratorInstance,
+          scope === undefined ? among : { ...among, organization: { $in: [...scope] } },
+          { fields: ['orchestratorId'] },
+        );
+      return new Set(rows.map((row) => row.orchestratorId));
+    },
+
     async create(instance) {
       const { orchestratorId } = instance;
       const created = await writeInstance(database, { ...instance, at: new Date(clock.now()) });
@@ -68,7 +86,7 @@ export function createInstances(dependencies: { database: Database; clock: Clock
         { event: 'instance_created', orchestrator_id: orchestratorId },
         `Orchestrator instance ${orchestratorId} created successfully`,
       );
-      return get(orchestratorId);
+      return get(orchestratorId, undefined);
     },
   };
 }

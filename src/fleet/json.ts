@@ -1,7 +1,7 @@
 // Owns what JSON from outside may hold, so that every store can take it.
 import { z } from 'zod';
+import { hideCredentialsInText } from '../credentials.ts';
 
-const deepest = 32;
 /** A payload's faults are told all at once, but for one that is nothing else. */
 const mostFaults = 100;
 
@@ -41,8 +41,10 @@ export function isDeeperThan(levels: number, value: unknown): boolean {
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner));
 }
 
+/** A key as an answer may repeat it. */
 function shortened(key: string): string {
-  return key.length <= 64 ? key : `${key.slice(0, 64)}…`;
+  const shown = hideCredentialsInText(key);
+  return shown.length <= 64 ? shown : `${shown.slice(0, 64)}…`;
 }
 
 /** Not so: a function, a date, or the bytes of a binary Socket.IO packet. */
@@ -59,13 +61,21 @@ function faultInText(text: string): string | undefined {
   return undefined;
 }
 
-/** Narrows a schema to what every store can take. */
-export function storable<T extends z.ZodType>(schema: T): T {
+export interface JsonLimits {
+  /** What one object or array of a payload may have, in bytes of its JSON in UTF-8 without white space. */
+  metadataBytes: number;
+  /** How many levels objects and arrays may be nested in each other. */
+  jsonDepth: number;
+}
+
+/** Narrows a schema to what every store can take, within limits. */
+function storable<T extends z.ZodType>(schema: T, { metadataBytes, jsonDepth }: JsonLimits): T {
   return schema.superRefine((value, context) => {
-    if (isDeeperThan(deepest, value)) {
-      context.addIssue({ code: 'custom', message: `must not be nested more than ${deepest} deep` });
-      return;
-    }
+    const note = (message: string) => context.addIssue({ code: 'custom', message });
+    // First of all: what is deeper might exhaust the stack of whoever looks into it.
+    if (isDeeperThan(jsonDepth, value)) return note(`must not be nested more than ${jsonDepth} deep`);
+    if (metadataBytes < Number.POSITIVE_INFINITY && Buffer.byteLength(JSON.stringify(value)) > metadataBytes)
+      note(`must not be larger than ${metadataBytes} bytes as JSON in UTF-8`);
     const found: FaultyPlace[] = [];
     noteFaults(value, [], found);
     for (const fault of found) context.addIssue({ code: 'custom', ...fault });
@@ -73,10 +83,22 @@ export function storable<T extends z.ZodType>(schema: T): T {
 }
 
 /** A text that every store can take, of `min` to `max` UTF-16 code units. */
-export const text = (min: number, max: number) => storable(z.string().min(min).max(max));
-/** Any JSON value that every store can take. */
-export const json = storable(z.unknown());
-/** A JSON object. */
-export const jsonObject = storable(z.record(z.string(), z.unknown()));
-/** A JSON object or array: features are told both ways. */
-export const jsonContainer = storable(z.union([z.record(z.string(), z.unknown()), z.array(z.unknown())]));
+export const text = (min: number, max: number) =>
+  storable(z.string().min(min).max(max), { metadataBytes: Number.POSITIVE_INFINITY, jsonDepth: 0 });
+
+/** The schemas of JSON that nothing but the settings' limits bounds. */
+export function createJsonSchemas(limits: JsonLimits) {
+  const limited = <T extends z.ZodType>(schema: T) => storable(schema, limits);
+  const anyObject = z.record(z.string(), z.unknown());
+  return {
+    /** Narrows a schema of one's own to what the limits allow. */
+    limited,
+    /** Any JSON value that every store can take, of any size. */
+    json: storable(z.unknown(), { ...limits, metadataBytes: Number.POSITIVE_INFINITY }),
+    /** A JSON object: metadata, settings, environment variables. */
+    jsonObject: limited(anyObject),
+    /** A JSON object or array: features are told both ways. */
+    jsonContainer: limited(z.union([anyObject, z.array(z.unknown())])),
+  };
+}
+export type JsonSchemas = ReturnType<typeof createJsonSchemas>;

@@ -1,14 +1,17 @@
 // Owns messages: recommendations and monitoring notes for an orchestrator, and the decision on each.
 import type { FilterQuery } from '@mikro-orm/core';
+import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import { isMissingReference } from '../database/failures.ts';
+import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import {
   type MessageStatus,
   type MessageType,
   OrchestratorMessage,
 } from '../database/orchestrator-messages.ts';
 import type { Log } from '../log.ts';
+import type { Scope } from '../scope.ts';
 import { alreadyDecided, invalidRequest, notFound } from './errors.ts';
 import { newMessageId } from './identifiers.ts';
 import type { Instances } from './instances.ts';
@@ -20,6 +23,14 @@ export interface MessageFilter {
   limit: number;
   /** A message id: only older ones. */
   before?: string | undefined;
+  reach: Reach;
+}
+
+/** Whose messages there are for a caller. */
+export interface Reach {
+  readonly scope: Scope;
+  /** These orchestrators alone; undefined: all within the scope. */
+  readonly orchestrators: ReadonlySet<string> | undefined;
 }
 
 export interface MessageList {
@@ -33,6 +44,7 @@ export type Decision = Exclude<MessageStatus, 'pending'>;
 export interface Messages {
   /** @throws not_found for an unknown orchestrator */
   create(message: {
+    scope: Scope;
     orchestratorId: string;
     messageType: MessageType;
     content: string;
@@ -43,7 +55,7 @@ export interface Messages {
   /** The same for one orchestrator. @throws not_found if it is unknown */
   listFor(orchestratorId: string, filter: MessageFilter): Promise<MessageList>;
   /** Deciding the same again changes nothing. @throws not_found, already_decided */
-  decide(messageId: string, status: Decision): Promise<OrchestratorMessage>;
+  decide(messageId: string, status: Decision, reach: Reach): Promise<OrchestratorMessage>;
 }
 
 export function createMessages(dependencies: {
@@ -56,14 +68,18 @@ export function createMessages(dependencies: {
 
   async function list(filter: MessageFilter): Promise<MessageList> {
     const em = database.fork();
-    const where: FilterQuery<OrchestratorMessage> = {};
+    const visible: FilterQuery<OrchestratorMessage> = {};
+    const { scope, orchestrators } = filter.reach;
+    if (scope !== undefined) visible.$and = [{ orchestratorId: { $in: instancesWithin(em, scope) } }];
+    if (orchestrators !== undefined) visible.orchestratorId = { $in: [...orchestrators] };
+    const where = { ...visible };
     if (filter.orchestratorId !== undefined) where.orchestratorId = filter.orchestratorId;
     if (filter.messageType !== undefined) where.messageType = filter.messageType;
     if (filter.status !== undefined) where.status = filter.status;
     const totalCount = await em.count(OrchestratorMessage, where);
     let page = where;
     if (filter.before !== undefined) {
-      const before = await em.findOne(OrchestratorMessage, { id: filter.before });
+      const before = await em.findOne(OrchestratorMessage, { ...visible, id: filter.before });
       if (before === null)
         throw invalidRequest([{ path: 'query.before', message: 'is no message of the controller' }]);
       const { createdAt, id } = before;
@@ -76,8 +92,19 @@ export function createMessages(dependencies: {
     return { messages, totalCount };
   }
 
+  /** A message of others does not exist. @throws not_found */
+  async function requireWithin({ scope, orchestrators }: Reach, messageId: string): Promise<void> {
+    if (scope === undefined && orchestrators === undefined) return;
+    const message = await database.fork().findOne(OrchestratorMessage, { id: messageId });
+    if (message === null || orchestrators?.has(message.orchestratorId) === false)
+      throw notFound('Message', messageId);
+    if (!(await instances.within([message.orchestratorId], scope)).has(message.orchestratorId))
+      throw notFound('Message', messageId);
+  }
+
   return {
-    async create({ orchestratorId, messageType, content, metadata }) {
+    async create({ orchestratorId, messageType, content, metadata, scope }) {
+      if (scope !== undefined) await instances.get(orchestratorId, scope);
       const now = new Date(clock.now());
       const message = {
         id: newMessageId(orchestratorId),
@@ -105,12 +132,13 @@ export function createMessages(dependencies: {
     list,
 
     async listFor(orchestratorId, filter) {
-      await instances.get(orchestratorId);
+      await instances.get(orchestratorId, filter.reach.scope);
       return list({ ...filter, orchestratorId });
     },
 
-    async decide(messageId, status) {
+    async decide(messageId, status, reach) {
       const em = database.fork();
+      await requireWithin(reach, messageId);
       // The condition is in the statement: of two decisions at once, one wins.
       const changed = await em.nativeUpdate(
         OrchestratorMessage,
@@ -128,4 +156,12 @@ export function createMessages(dependencies: {
       return message;
     },
   };
+}
+
+/** The ids of the instances of these organizations, as a subquery. */
+function instancesWithin(em: EntityManager, organizations: ReadonlySet<string>) {
+  return em
+    .createQueryBuilder(OrchestratorInstance)
+    .select('orchestratorId')
+    .where({ organization: { $in: [...organizations] } });
 }

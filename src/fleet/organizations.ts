@@ -4,6 +4,7 @@ import type { Database } from '../database/database.ts';
 import { isDuplicate } from '../database/failures.ts';
 import { Organization } from '../database/organizations.ts';
 import type { Log } from '../log.ts';
+import { covers, type Scope } from '../scope.ts';
 import { alreadyExists, notFound } from './errors.ts';
 import { offsetOf, type Page, type PageRequest } from './pages.ts';
 
@@ -18,9 +19,9 @@ export interface NewOrganization {
 
 export interface Organizations {
   /** Newest first. */
-  list(request: PageRequest): Promise<Page<Organization>>;
+  list(request: PageRequest, scope: Scope): Promise<Page<Organization>>;
   /** @throws not_found */
-  get(organizationId: string): Promise<Organization>;
+  get(organizationId: string, scope: Scope): Promise<Organization>;
   /** It is inactive until one of its orchestrators connects. @throws already_exists */
   create(organization: NewOrganization): Promise<Organization>;
 }
@@ -32,23 +33,22 @@ export function createOrganizations(dependencies: {
 }): Organizations {
   const { database, clock, log } = dependencies;
 
-  async function get(organizationId: string): Promise<Organization> {
+  async function get(organizationId: string, scope: Scope): Promise<Organization> {
+    if (!covers(scope, organizationId)) throw notFound('Organization', organizationId);
     const organization = await database.fork().findOne(Organization, { organizationId });
     if (organization === null) throw notFound('Organization', organizationId);
     return organization;
   }
 
   return {
-    async list(request) {
-      const [items, totalItems] = await database.fork().findAndCount(
-        Organization,
-        {},
-        {
+    async list(request, scope) {
+      const [items, totalItems] = await database
+        .fork()
+        .findAndCount(Organization, scope === undefined ? {} : { organizationId: { $in: [...scope] } }, {
           orderBy: { createdAt: 'desc', organizationId: 'desc' },
           limit: request.pageSize,
           offset: offsetOf(request),
-        },
-      );
+        });
       return { ...request, items, totalItems };
     },
 
@@ -73,7 +73,7 @@ export function createOrganizations(dependencies: {
         if (isDuplicate(error)) throw alreadyExists('Organization', organization.organizationId);
         throw error;
       }
-      const created = await get(organization.organizationId);
+      const created = await get(organization.organizationId, undefined);
       log.info(
         { event: 'organization_created', organization_id: created.organizationId },
         `Organization ${created.organizationId} created successfully`,

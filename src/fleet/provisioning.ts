@@ -1,5 +1,6 @@
-// Owns the configuration that an orchestrator is given.
+// Owns the configuration that an orchestrator is given, without what looks like a credential.
 import type { Clock } from '../clock.ts';
+import { hideCredentials } from '../credentials.ts';
 import type { Database } from '../database/database.ts';
 import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import type { Introduced } from '../database/statements/handshakes.ts';
@@ -36,9 +37,9 @@ export function createProvisioning(dependencies: { database: Database; clock: Cl
       organization_id: introduced.organizationId,
       name: introduced.name,
       location: introduced.location,
-      features: introduced.features,
-      settings: introduced.settings,
-      metadata: introduced.metadata,
+      features: hideCredentials(introduced.features),
+      settings: hideCredentials(introduced.settings),
+      metadata: hideCredentials(introduced.metadata),
     },
     timestamp: new Date(clock.now()).toISOString(),
   });

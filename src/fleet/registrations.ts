@@ -10,15 +10,19 @@ import {
 } from '../database/statements/registrations.ts';
 import type { Log } from '../log.ts';
 import type { Presence } from '../redis/presence.ts';
-import { notFound } from './errors.ts';
+import type { Scope } from '../scope.ts';
+import { alreadyExists, notFound } from './errors.ts';
 
 export interface Registrations {
-  /** Inserts or updates both rows; a new instance is inactive until it connects. */
+  /**
+   * Inserts or updates both rows; a new instance is inactive until it connects.
+   * @throws already_exists in an organization that the caller does not see
+   */
   register(registration: Registration): Promise<Registered>;
   /** Deletes the instance with what hangs on it and closes its connection, wherever that is. @throws not_found */
-  deleteInstance(orchestratorId: string): Promise<Removed['deleted']>;
+  deleteInstance(orchestratorId: string, scope: Scope): Promise<Removed>;
   /** The same, in the words of an orchestrator that leaves the fleet. @throws not_found */
-  deregister(orchestratorId: string): Promise<Removed['deleted']>;
+  deregister(orchestratorId: string, scope: Scope): Promise<Removed>;
 }
 
 /** @param dependencies.closeSockets closes the sockets up to an epoch, on whichever replica has them */
@@ -45,19 +49,20 @@ export function createRegistrations(dependencies: {
     }
   }
 
-  async function remove(orchestratorId: string): Promise<Removed['deleted']> {
-    const removed = await writeRemoval(database, orchestratorId);
+  async function remove(orchestratorId: string, scope: Scope): Promise<Removed> {
+    const removed = await writeRemoval(database, orchestratorId, scope);
     if (removed === undefined) throw notFound('Orchestrator', orchestratorId);
     await clearPresence(orchestratorId, removed.epoch);
     dependencies.closeSockets(orchestratorId, removed.epoch);
     dependencies.onRemoved();
-    return removed.deleted;
+    return removed;
   }
 
   return {
     async register(registration) {
       const registered = await writeRegistration(database, registration);
       const { orchestratorId } = registration;
+      if (registered === undefined) throw alreadyExists('Orchestrator', orchestratorId);
       log.info(
         { event: 'register', orchestrator_id: orchestratorId },
         `DB registration successful for ${orchestratorId}`,
@@ -65,16 +70,16 @@ export function createRegistrations(dependencies: {
       if (!registered.created) dependencies.onRegistered(orchestratorId);
       return registered;
     },
-    async deleteInstance(orchestratorId) {
-      const removed = await remove(orchestratorId);
+    async deleteInstance(orchestratorId, scope) {
+      const removed = await remove(orchestratorId, scope);
       log.info(
         { event: 'instance_deleted', orchestrator_id: orchestratorId },
         `Orchestrator instance ${orchestratorId} deleted`,
       );
       return removed;
     },
-    async deregister(orchestratorId) {
-      const removed = await remove(orchestratorId);
+    async deregister(orchestratorId, scope) {
+      const removed = await remove(orchestratorId, scope);
       const about = { event: 'deregister', orchestrator_id: orchestratorId };
       log.info(about, `Orchestrator ${orchestratorId} disconnected`);
       log.info(about, `Cleaned up connection for ${orchestratorId}`);

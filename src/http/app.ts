@@ -1,11 +1,14 @@
 // Owns the edge to people: every middleware and every route of the controller, on one screen.
 import Router from '@koa/router';
 import Koa from 'koa';
+import type { Audit } from '../access/audit.ts';
+import type { Tokens } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
 import type { Delivery } from '../fleet/delivery.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
 import type { Independences } from '../fleet/independence.ts';
 import type { Instances } from '../fleet/instances.ts';
+import type { JsonSchemas } from '../fleet/json.ts';
 import type { Messages } from '../fleet/messages.ts';
 import type { Organizations } from '../fleet/organizations.ts';
 import type { Overview } from '../fleet/overview.ts';
@@ -16,21 +19,30 @@ import type { Metrics } from '../metrics.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { LogRing } from '../redis/log-ring.ts';
 import type { Presence } from '../redis/presence.ts';
-import { closeWhenDraining, requireHost, requireReadableUrl } from './connections.ts';
+import type { RateLimits } from '../redis/rate-limits.ts';
+import type { AddressOf } from './address.ts';
+import { closeWhenDraining, requireHost, requireOwnName, requireReadableUrl } from './connections.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
 import { statusRoutes } from './controller/status.ts';
+import { createCors } from './cors.ts';
 import { renderDocs } from './docs.ts';
+import { createDoor } from './door.ts';
 import { answerErrors } from './errors.ts';
 import { clusterRoutes } from './internal/cluster.ts';
 import { messageRoutes } from './internal/messages.ts';
 import { internalOrchestratorRoutes } from './internal/orchestrators.ts';
+import { createLimits, type Limits } from './limits.ts';
 import { measureRequests } from './measure.ts';
 import { describeApi, type MountedRoutes } from './openapi.ts';
-import { processRoutes } from './process.ts';
-import { mount, type Route } from './route.ts';
+import { describingRoutes, processRoutes } from './process.ts';
+import { nameRequests } from './requests.ts';
+import { type Door, mount } from './route.ts';
+import { secureHeaders } from './security-headers.ts';
 
 export interface AppDependencies {
+  tokens: Tokens;
+  audit: Audit;
   organizations: Organizations;
   instances: Instances;
   registrations: Registrations;
@@ -44,16 +56,30 @@ export interface AppDependencies {
   lease: Lease;
   logRing: LogRing;
   metrics: Metrics;
+  jsonSchemas: JsonSchemas;
   clock: Clock;
   nodeId: string;
   startedAt: string;
+  rates: RateLimits;
+  addressOf: AddressOf;
+  /** Null: health and metrics are served with the rest. */
+  processPort: number | null;
+  corsOrigins: readonly string[];
+  sendWaitsPerCaller: number;
   bodyLimitBytes: number;
   /** How long a caller waits for what a store has to do before it is told 503. */
   answerWithinMs: number;
   log: Log;
 }
 
-export function createApp(dependencies: AppDependencies): Koa {
+export interface Apps {
+  /** Everything, but for what has a port of its own. */
+  readonly main: Koa;
+  /** Health and metrics, where they have one. */
+  readonly process: Koa | undefined;
+}
+
+export function createApps(dependencies: AppDependencies): Apps {
   const controller = [
     ...organizationRoutes(dependencies),
     ...orchestratorRoutes(dependencies),
@@ -68,26 +94,53 @@ export function createApp(dependencies: AppDependencies): Koa {
     { prefix: '/api/v1/controller', tag: 'controller', envelope: 'data', routes: controller },
     { prefix: '/api/v1/internal', tag: 'internal', envelope: 'fields', routes: internal },
   ];
-  const process: Route[] = processRoutes({
-    ...dependencies,
-    describeApi: () => describeApi(all),
-    renderDocs: () => renderDocs(all),
-  });
-  const all: MountedRoutes[] = [...api, { prefix: '', tag: 'process', envelope: 'plain', routes: process }];
+  const process: MountedRoutes = {
+    prefix: '',
+    tag: 'process',
+    envelope: 'plain',
+    routes: processRoutes(dependencies),
+  };
+  const description: MountedRoutes = {
+    prefix: '',
+    tag: 'process',
+    envelope: 'plain',
+    // What is described is what is mounted: a route that answers is in /openapi.json.
+    routes: describingRoutes({ describe: () => describeApi(all), render: () => renderDocs(all) }),
+  };
+  const all = [...api, process, description];
 
-  // What is described is what is mounted: a route that answers is in /openapi.json.
+  const limits = createLimits(dependencies);
+  const door = createDoor({ ...dependencies, limitCaller: limits.limitCaller });
+  const compose = (mounted: readonly MountedRoutes[]) =>
+    composeApp(mounted, { ...dependencies, limits, door });
+  if (dependencies.processPort === null) return { main: compose(all), process: undefined };
+  return { main: compose([...api, description]), process: compose([process]) };
+}
+
+function composeApp(
+  mounted: readonly MountedRoutes[],
+  dependencies: AppDependencies & { limits: Limits; door: Door },
+): Koa {
   const router = new Router();
-  for (const { prefix, envelope, routes } of all) mount(router, prefix, envelope, routes, dependencies);
-
+  for (const { prefix, envelope, routes } of mounted) mount(router, prefix, envelope, routes, dependencies);
+  const cors = createCors({
+    origins: dependencies.corsOrigins,
+    isRoute: (path) => router.match(path, 'OPTIONS').path.length > 0,
+  });
   const app = new Koa();
   app.on('error', (error: Error) =>
     dependencies.log.warn({ source: 'http', error }, `An answer could not be sent: ${error.message}`),
   );
+  app.use(nameRequests);
   app.use(measureRequests(dependencies.metrics));
+  app.use(secureHeaders());
   app.use(answerErrors(dependencies));
-  app.use(requireHost);
   app.use(requireReadableUrl);
+  app.use(cors);
+  app.use(requireHost);
+  app.use(requireOwnName(dependencies.tokens));
   app.use(closeWhenDraining(dependencies.readiness));
+  app.use(dependencies.limits.limitAddress);
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;

@@ -2,62 +2,41 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
-import type { ErrorEnvelope } from './errors.ts';
+import { answerPlainly, type PlainAnswer, writePlainly } from '../plain-answer.ts';
 
-interface Refusal {
-  status: string;
-  code: string;
-  message: string;
-}
-
-const refusals: Record<string, Refusal> = {
+const refusals: Record<string, PlainAnswer> = {
   HPE_HEADER_OVERFLOW: {
-    status: '431 Request Header Fields Too Large',
+    status: 431,
     code: 'headers_too_large',
     message: 'The headers of the request are too large',
   },
   ERR_HTTP_REQUEST_TIMEOUT: {
-    status: '408 Request Timeout',
+    status: 408,
     code: 'request_timeout',
     message: 'The request did not arrive in time',
   },
 };
-const malformed: Refusal = {
-  status: '400 Bad Request',
+const malformed: PlainAnswer = {
+  status: 400,
   code: 'invalid_request',
   message: 'The request is not well-formed HTTP',
 };
-
-const unmetExpectation = { code: 'expectation_failed', message: 'Nothing but 100-continue can be expected' };
+const unmetExpectation: PlainAnswer = {
+  status: 417,
+  code: 'expectation_failed',
+  message: 'Nothing but 100-continue can be expected',
+};
 
 /** Answers with the error envelope, and closes the connection. */
 export function answerClientErrors(server: Server, clock: Clock): void {
-  const envelopeOf = ({ code, message }: Pick<Refusal, 'code' | 'message'>): ErrorEnvelope => ({
-    success: false,
-    message,
-    code,
-    timestamp: new Date(clock.now()).toISOString(),
-  });
-  server.on('checkExpectation', (_request, response) => {
-    const body = JSON.stringify(envelopeOf(unmetExpectation));
-    response.writeHead(417, {
-      'Content-Type': 'application/json; charset=utf-8',
-      'Content-Length': Buffer.byteLength(body),
-      Connection: 'close',
-    });
-    response.end(body);
-  });
+  server.on('checkExpectation', (_request, response) => answerPlainly(response, unmetExpectation, clock));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) {
       socket.destroy();
       return;
     }
-    const refusal = refusals[error.code ?? ''] ?? malformed;
-    const { status } = refusal;
-    const body = JSON.stringify(envelopeOf(refusal));
-    socket.end(
-      `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\n` +
-        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    );
+    writePlainly(socket, refusals[error.code ?? ''] ?? malformed, clock);
+    // What is told to be too late must not be carried out after all.
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') socket.once('finish', () => socket.destroy());
   });
 }

@@ -1,7 +1,26 @@
 // Owns what the edge to people asks of a connection, and when it ends one.
+import type { ServerOptions } from 'node:http';
 import type { Middleware } from 'koa';
-import { invalidRequest } from '../fleet/errors.ts';
+import type { Tokens } from '../access/tokens.ts';
+import { forbidden, invalidRequest } from '../fleet/errors.ts';
 import type { Readiness } from '../fleet/readiness.ts';
+
+/** How often slow requests are looked for. */
+const longestCheckMs = 1_000;
+
+/** When a connection that says too little is ended, ms, in the words of Node's server. */
+export function timeoutsOf(http: {
+  requestTimeoutMs: number;
+  headersTimeoutMs: number;
+  keepAliveTimeoutMs: number;
+}): ServerOptions {
+  return {
+    requestTimeout: http.requestTimeoutMs,
+    headersTimeout: http.headersTimeoutMs,
+    keepAliveTimeout: http.keepAliveTimeoutMs,
+    connectionsCheckingInterval: Math.min(longestCheckMs, http.headersTimeoutMs),
+  };
+}
 
 /** HTTP/1.1 asks for it (RFC 9112, 3.2). @throws invalid_request */
 export const requireHost: Middleware = async (ctx, next) => {
@@ -19,6 +38,15 @@ export const requireReadableUrl: Middleware = async (ctx, next) => {
   }
   await next();
 };
+
+/** @throws forbidden where anyone may call, if only by a name of this machine for itself, and another one was called */
+export function requireOwnName(tokens: Tokens): Middleware {
+  return async (ctx, next) => {
+    const refusal = tokens.refuseHost(ctx.req.headers.host);
+    if (refusal !== undefined) throw forbidden(refusal);
+    await next();
+  };
+}
 
 /** The next call of this client is for another replica. */
 export function closeWhenDraining(readiness: Readiness): Middleware {

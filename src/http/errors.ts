@@ -1,9 +1,10 @@
 // Owns the translation of every failure into the error envelope, in one place.
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 import { reasonOf } from '../availability.ts';
 import type { Clock } from '../clock.ts';
-import { asFleetError, type ErrorCode, type Fault } from '../fleet/errors.ts';
+import { asFleetError, type ErrorCode, type Fault, type FleetError } from '../fleet/errors.ts';
 import type { Log } from '../log.ts';
+import { requestIdOf } from './requests.ts';
 
 export const statusOf: Record<ErrorCode, number> = {
   invalid_request: 400,
@@ -71,7 +72,7 @@ export function answerErrors(dependencies: { clock: Clock; log: Log }): Middlewa
       const known = asFleetError(error);
       if (known === undefined) {
         log.error(
-          { source: 'http', error, method: ctx.method, path: ctx.path },
+          { source: 'http', error, method: ctx.method, path: ctx.path, request_id: requestIdOf(ctx) },
           `${ctx.method} ${ctx.path} failed`,
         );
         ctx.status = 500;
@@ -80,10 +81,12 @@ export function answerErrors(dependencies: { clock: Clock; log: Log }): Middlewa
       }
       if (known.code === 'unavailable')
         log.warn(
-          { source: 'http', reason: reasonOf(known.cause) },
+          { source: 'http', reason: reasonOf(known.cause), request_id: requestIdOf(ctx) },
           `${ctx.method} ${ctx.path}: ${known.message}`,
         );
       if (known.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(known.retryAfterSeconds));
+      const challenge = challengeOf(known, ctx);
+      if (challenge !== undefined) ctx.set('WWW-Authenticate', challenge);
       ctx.status = statusOf[known.code];
       ctx.body = {
         ...envelope(known.code, known.message),
@@ -103,4 +106,13 @@ export function answerErrors(dependencies: { clock: Clock; log: Log }): Middlewa
       ctx.body = envelope('not_found', `There is nothing at ${ctx.path}`);
     }
   };
+}
+
+/** What a client is asked for (RFC 6750, 3); undefined where it is not a matter of its token. */
+function challengeOf({ code, message }: FleetError, ctx: Context): string | undefined {
+  const error = { unauthorized: 'invalid_token', forbidden: 'insufficient_scope' }[String(code)];
+  if (error === undefined) return undefined;
+  // Who gave none is not told that it is wrong.
+  if (ctx.get('Authorization') === '') return 'Bearer';
+  return `Bearer error="${error}", error_description="${message.replaceAll(/[^\x20-\x7e]|["\\]/g, '')}"`;
 }

@@ -1,5 +1,6 @@
 // Owns the description of the REST API, generated from the very schemas that validate.
 import { z } from 'zod';
+import { permissions } from '../access/roles.ts';
 import { errorCodes } from '../fleet/errors.ts';
 import { httpErrorCodes } from './errors.ts';
 import type { Envelope, Responses, Route } from './route.ts';
@@ -25,7 +26,10 @@ export function describeApi(mounted: readonly MountedRoutes[]): Record<string, u
     openapi: '3.1.0',
     info: { title: 'Moolai Controller', version: '1' },
     paths,
-    components: { schemas: { Error: errorSchema } },
+    components: {
+      schemas: { Error: errorSchema },
+      securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+    },
   };
 }
 
@@ -49,6 +53,8 @@ function describeRoute(route: Route, tag: string): Record<string, unknown> {
   return {
     tags: [tag],
     summary: route.summary,
+    // Of a bearer token these are its roles (OpenAPI 3.1, Security Requirement Object).
+    security: route.access === 'public' ? [] : [{ token: permissions[route.access] }],
     parameters: [...parametersOf(params, 'path'), ...parametersOf(query, 'query')],
     ...(body === undefined
       ? {}
@@ -56,7 +62,8 @@ function describeRoute(route: Route, tag: string): Record<string, unknown> {
     responses: Object.fromEntries(
       Object.entries(responsesOf(route, tag)).flatMap(([status, description]) => {
         if (description === undefined) return [];
-        const isError = Number(status) >= 400 && tag !== 'process';
+        // What is not ready says so in its own words.
+        const isError = Number(status) >= 400 && (tag !== 'process' || status === '429');
         return [[status, isError ? describeError(status, description) : { description }]];
       }),
     ),
@@ -64,15 +71,21 @@ function describeRoute(route: Route, tag: string): Record<string, unknown> {
 }
 
 /** What the route says of itself, and what every route of its kind answers. */
-function responsesOf({ schemas, responses }: Route, tag: string): Responses {
+function responsesOf({ access, schemas, responses }: Route, tag: string): Responses {
   const succeeds = Object.keys(responses).some((status) => Number(status) < 300);
   const { params, query, body } = schemas;
   return {
     ...(succeeds ? {} : { 200: 'Done' }),
+    ...(access === 'public' ? {} : { 401: 'unauthorized', 403: 'forbidden' }),
     ...((params ?? query ?? body) ? { 400: 'invalid_request: every fault of the call is named' } : {}),
     ...(params === undefined ? {} : { 404: 'not_found' }),
     ...(body === undefined ? {} : { 413: 'payload_too_large', 415: 'unsupported_media_type' }),
-    ...(tag === 'process' ? {} : { 503: 'unavailable: a store that the call needs is down' }),
+    ...(tag === 'process'
+      ? {}
+      : {
+          429: 'rate_limited: too many calls of this address or caller',
+          503: 'unavailable: a store that the call needs is down',
+        }),
     ...responses,
   };
 }
@@ -81,7 +94,7 @@ function describeError(status: string, description: string): Record<string, unkn
   const retryAfter = { description: 'Seconds until another try', schema: { type: 'integer' } };
   return {
     description,
-    ...(status === '503' ? { headers: { 'Retry-After': retryAfter } } : {}),
+    ...(status === '429' || status === '503' ? { headers: { 'Retry-After': retryAfter } } : {}),
     content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
   };
 }

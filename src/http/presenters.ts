@@ -1,4 +1,5 @@
-// Owns how rows look to a client. What is not named here is never shown.
+// Owns how rows look to a client. What is not named here is never shown, nor is what looks like a credential.
+import { hideCredentials } from '../credentials.ts';
 import type { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import type { OrchestratorMessage } from '../database/orchestrator-messages.ts';
 import type { Organization } from '../database/organizations.ts';
@@ -15,9 +16,9 @@ export function presentOrganization(row: Organization) {
     is_active: row.status === 'active',
     is_independent: row.isIndependent,
     last_seen: time(row.lastSeen),
-    features: row.features,
-    settings: row.settings,
-    metadata: row.metadata,
+    features: hideCredentials(row.features),
+    settings: hideCredentials(row.settings),
+    metadata: hideCredentials(row.metadata),
     created_at: time(row.createdAt),
     updated_at: time(row.updatedAt),
   };
@@ -35,14 +36,14 @@ export function presentInstance(row: OrchestratorInstance) {
     is_independent: row.isIndependent,
     privacy_mode: row.privacyMode,
     last_seen: time(row.lastSeen),
-    features: row.features,
-    metadata: row.metadata,
-    session_config: row.sessionConfig,
+    features: hideCredentials(row.features),
+    metadata: hideCredentials(row.metadata),
+    session_config: hideCredentials(row.sessionConfig),
     monitoring_enabled: row.monitoringEnabled,
-    internal_url: row.internalUrl ?? null,
+    internal_url: hideCredentials(row.internalUrl ?? null),
     container_id: row.containerId ?? null,
-    image_name: row.imageName ?? null,
-    phoenix_endpoint: row.phoenixEndpoint ?? null,
+    image_name: hideCredentials(row.imageName ?? null),
+    phoenix_endpoint: hideCredentials(row.phoenixEndpoint ?? null),
     created_at: time(row.createdAt),
     updated_at: time(row.updatedAt),
   };
@@ -57,8 +58,9 @@ export function presentMessage(row: OrchestratorMessage) {
     id: row.id,
     orchestrator_id: row.orchestratorId,
     message_type: row.messageType,
+    // What people write to people stays as they wrote it.
     content: row.content,
-    metadata: row.messageMetadata,
+    metadata: hideCredentials(row.messageMetadata),
     status: row.status,
     created_at: time(row.createdAt),
     updated_at: time(row.updatedAt),

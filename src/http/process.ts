@@ -1,9 +1,13 @@
-// Owns the routes that ask the process, not the fleet: probes for a load balancer, health for a person, metrics.
+// Owns the routes that ask the process, not the fleet: probes for a load balancer, health for a person, metrics, and
+// what describes the API.
 import type { Clock } from '../clock.ts';
 import type { Readiness } from '../fleet/readiness.ts';
 import type { Metrics } from '../metrics.ts';
 import { serviceName } from './controller/status.ts';
 import { type Route, route } from './route.ts';
+
+/** Unlike the probes. */
+const limited = { 429: 'rate_limited: too many calls of this address' };
 
 export function processRoutes(controller: {
   readiness: Readiness;
@@ -11,14 +15,13 @@ export function processRoutes(controller: {
   nodeId: string;
   startedAt: string;
   clock: Clock;
-  describeApi(): Record<string, unknown>;
-  renderDocs(): string;
 }): Route[] {
   const { readiness, metrics, nodeId, startedAt, clock } = controller;
   return [
     route({
       method: 'get',
       path: '/health/live',
+      access: 'public',
       summary: 'The process runs; asks no store',
       async answer() {
         return { body: { status: 'alive', node_id: nodeId } };
@@ -27,6 +30,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/health/ready',
+      access: 'public',
       summary: 'This replica can take calls; 503 saying what keeps it from that',
       responses: { 200: 'Ready', 503: 'Not ready: `faults` says why' },
       async answer() {
@@ -41,6 +45,7 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/health',
+      access: 'public',
       summary: 'Health for people',
       async answer() {
         const { stores: dependencies, faults } = await readiness.check();
@@ -60,25 +65,35 @@ export function processRoutes(controller: {
     route({
       method: 'get',
       path: '/metrics',
+      access: 'public',
       summary: 'Metrics of this replica, as Prometheus reads them',
       async answer() {
         return { body: await metrics.render(), type: metrics.contentType };
       },
     }),
+  ];
+}
+
+export function describingRoutes(api: { describe(): Record<string, unknown>; render(): string }): Route[] {
+  return [
     route({
       method: 'get',
       path: '/openapi.json',
+      access: 'public',
       summary: 'This API as OpenAPI 3.1',
+      responses: limited,
       async answer() {
-        return { body: controller.describeApi() };
+        return { body: api.describe() };
       },
     }),
     route({
       method: 'get',
       path: '/docs',
+      access: 'public',
       summary: 'This API as a page',
+      responses: limited,
       async answer() {
-        return { body: controller.renderDocs(), type: 'html' };
+        return { body: api.render(), type: 'html' };
       },
     }),
   ];

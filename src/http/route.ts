@@ -4,9 +4,13 @@ import { bodyParser } from '@koa/bodyparser';
 import type Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import type { z } from 'zod';
+import type { AuditedAction, Subject } from '../access/audit.ts';
+import type { Caller } from '../access/caller.ts';
+import type { Action } from '../access/roles.ts';
 import type { Clock } from '../clock.ts';
 import { type Fault, invalidRequest } from '../fleet/errors.ts';
 import { HttpError } from './errors.ts';
+import { callerOf, noteSubject } from './requests.ts';
 
 type Schema = z.ZodType;
 type Parsed<S> = S extends Schema ? z.output<S> : undefined;
@@ -21,21 +25,42 @@ export interface Reply {
   message?: string;
   body: Record<string, unknown> | string;
   type?: string;
+  /** On whom it was, where only the answer knows. */
+  about?: Subject;
 }
 
+/** A call that has passed its schemas. */
 export interface Call<P, Q, B> {
   params: P;
   query: Q;
   body: B;
+  caller: Caller;
 }
 
-export interface RouteDefinition<
+/** A call as it came. */
+export interface RawCall {
+  params: unknown;
+  query: unknown;
+  body: unknown;
+}
+
+/** Whether a route changes something, and what the audit is told of it. */
+type Change<C> =
+  | { method: 'get'; audit?: never }
+  | {
+      method: 'post' | 'put' | 'delete';
+      /** `none`: too much would be told, as of heartbeats. */
+      audit: 'none' | { action: AuditedAction; on(call: C): Subject };
+    };
+
+export type RouteDefinition<
   P extends Schema | undefined,
   Q extends Schema | undefined,
   B extends Schema | undefined,
-> {
-  method: 'get' | 'post' | 'put' | 'delete';
+> = Change<Call<Parsed<P>, Parsed<Q>, Parsed<B>>> & {
   path: string;
+  /** Who may call: those who may do this, or everybody without a token. */
+  access: Action | 'public';
   summary: string;
   /**
    * What is answered, by status code; 200 if there is no success among them. What every route of its kind answers need
@@ -46,17 +71,27 @@ export interface RouteDefinition<
   query?: Q;
   body?: B;
   answer(call: Call<Parsed<P>, Parsed<Q>, Parsed<B>>): Promise<Reply>;
+};
+
+/** A call that can be answered. */
+export interface Prepared {
+  /** On whom it is. */
+  readonly on: Subject;
+  answer(): Promise<Reply>;
 }
 
 /** A route whose schemas are checked: what `answer` is given has passed them. */
 export interface Route {
   readonly method: 'get' | 'post' | 'put' | 'delete';
   readonly path: string;
+  readonly access: Action | 'public';
+  /** What the audit calls it; undefined where it is told of nothing. */
+  readonly audit: AuditedAction | undefined;
   readonly summary: string;
   readonly responses: Responses;
   readonly schemas: { params?: Schema | undefined; query?: Schema | undefined; body?: Schema | undefined };
   /** @throws invalid_request with every fault of params, query and body */
-  respond(raw: Call<unknown, unknown, unknown>): Promise<Reply>;
+  prepare(raw: RawCall, caller: Caller): Prepared;
 }
 
 export function route<
@@ -64,22 +99,26 @@ export function route<
   Q extends Schema | undefined = undefined,
   B extends Schema | undefined = undefined,
 >(definition: RouteDefinition<P, Q, B>): Route {
-  const { method, path, summary, responses = {}, params, query, body } = definition;
+  const { method, path, access, summary, responses = {}, params, query, body } = definition;
+  const audit = definition.audit === undefined || definition.audit === 'none' ? undefined : definition.audit;
   return {
     method,
     path,
+    access,
+    audit: audit?.action,
     summary,
     responses,
     schemas: { params, query, body },
-    respond(raw) {
+    prepare(raw, caller) {
       const faults: Fault[] = [];
       const call = {
         params: parse(params, 'params', raw.params, faults),
         query: parse(query, 'query', raw.query, faults),
         body: parse(body, 'body', raw.body, faults),
+        caller,
       };
       if (faults.length > 0) throw invalidRequest(faults);
-      return definition.answer(call);
+      return { on: audit?.on(call) ?? {}, answer: () => definition.answer(call) };
     },
   };
 }
@@ -104,25 +143,32 @@ function asRequired(issue: { code?: string; input?: unknown }): string | undefin
   return issue.code === 'invalid_type' && issue.input === undefined ? 'is required' : undefined;
 }
 
+/** What stands in front of a route: its middleware comes before the body is read. */
+export type Door = (route: Route) => Middleware;
+
 /** Mounts routes under a prefix. */
 export function mount(
   router: Router,
   prefix: string,
   envelope: Envelope,
   routes: readonly Route[],
-  options: { bodyLimitBytes: number; clock: Clock },
+  options: { bodyLimitBytes: number; clock: Clock; door: Door },
 ): void {
   const readBody = createBodyReader(options.bodyLimitBytes);
   for (const each of routes) {
-    const stack: Middleware[] = each.schemas.body === undefined ? [] : [readBody];
+    const stack: Middleware[] = [options.door(each)];
+    if (each.schemas.body !== undefined) stack.push(readBody);
     router.register(
       `${prefix}${each.path}`,
       [each.method],
       [
         ...stack,
         async (ctx) => {
-          const query = parseQuery(ctx.querystring);
-          const reply = await each.respond({ params: ctx.params, query, body: bodyOf(ctx) });
+          const call = { params: ctx.params, query: parseQuery(ctx.querystring), body: bodyOf(ctx) };
+          const { on, answer } = each.prepare(call, callerOf(ctx));
+          noteSubject(ctx, on);
+          const reply = await answer();
+          noteSubject(ctx, reply.about ?? {});
           ctx.status = reply.status ?? 200;
           if (reply.type !== undefined) ctx.type = reply.type;
           ctx.body = wrap(envelope, reply, options.clock);
@@ -160,7 +206,9 @@ function createBodyReader(limitBytes: number): Middleware {
         throw new HttpError(413, 'payload_too_large', `The body is larger than ${limitBytes} bytes`);
       }
       if (status === 415) throw new HttpError(415, 'unsupported_media_type', error.message);
-      throw invalidRequest([{ path: 'body', message: `is not JSON: ${error.message}` }]);
+      // Behind the comma it quotes the body, which may hold credentials.
+      const [reason] = error.message.split(/, (?:\.\.\.)?"/, 1);
+      throw invalidRequest([{ path: 'body', message: `is not JSON: ${reason}` }]);
     },
   });
   return async (ctx, next) => {

@@ -1,26 +1,20 @@
 // Owns the orchestrator's side of the Socket.IO contract: one orchestrator's connection to the controller, kept up.
-// It stands alone (socket.io-client and zod only), so that an orchestrator written in TypeScript can import it.
+// It stands alone (with orchestrator-wire.ts, socket.io-client and zod only), so that an orchestrator written in TypeScript can import it.
 import { io, type Socket } from 'socket.io-client';
 import { z } from 'zod';
+import {
+  type BeatAnswer,
+  beatAckSchema,
+  causeSchema,
+  errorSchema,
+  type Frame,
+  frameSchema,
+  handshakeAckSchema,
+  provisionSchema,
+  reconnectSchema,
+  refusalSchema,
+} from './orchestrator-wire.ts';
 
-const handshakeAckSchema = z.looseObject({ heartbeat_interval_ms: z.number().positive().max(86_400_000) });
-const frameSchema = z.looseObject({ type: z.string(), data: z.unknown(), message_id: z.string().min(1) });
-const provisionSchema = z.looseObject({ type: z.string(), data: z.record(z.string(), z.unknown()) });
-const beatAckSchema = z.object({ status: z.enum(['processed', 'ignored']), ts: z.string().optional() });
-const reconnectSchema = z.object({ after_ms: z.number().min(0).max(3_600_000) });
-const errorSchema = z.object({
-  code: z.string(),
-  message: z.string(),
-  retryable: z.boolean(),
-  retry_after_ms: z.number().min(0).max(3_600_000).optional(),
-});
-/** The websocket transport says only "websocket error"; the cause hides below. */
-const causeSchema = z.object({ description: z.object({ message: z.string() }) });
-
-/** What a `/send` call delivers: `type`, `data`, `message_id` (the same in every repeat) and `timestamp`. */
-export type Frame = z.infer<typeof frameSchema>;
-/** `status` is `ignored` while the orchestrator is independent; `ts` is the time that was committed. `latencyMs` runs from the first sending. */
-export type BeatAnswer = z.infer<typeof beatAckSchema> & { latencyMs: number };
 /** How it ended: by `stop()`, by a newer connection with our id, or by an error that a retry cannot help. */
 export type Outcome = { why: 'stopped' | 'superseded' } | { why: 'refused'; code: string; message: string };
 
@@ -49,6 +43,8 @@ export interface OrchestratorOptions {
   metadata?: Record<string, unknown> | undefined;
   /** Asked at every beat; where absent the controller takes us for healthy. */
   healthStatus?: (() => 'healthy' | 'degraded' | 'unhealthy') | undefined;
+  /** Asked for a token at every connection, and whenever the one in use is about to expire. Where absent none is sent. */
+  token?: (() => string | Promise<string>) | undefined;
   /** Called once for each `message_id`. What it returns, anything JSON, acknowledges the frame and its repeats.
    *  If it throws or rejects, nothing is acknowledged and a repeat is handed over again. */
   onFrame?: ((frame: Frame) => unknown) | undefined;
@@ -121,10 +117,12 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
     state = 'connecting';
     const path = `${pathname.replace(/\/$/, '')}/ws`;
     // A socket for each connection: no buffer, acknowledgement or session of the last one can leak into the next.
-    const fresh = io(origin, { path, transports, forceNew: true, reconnection: false });
+    const fresh = io(origin, { path, transports, forceNew: true, reconnection: false, auth: authenticate });
     socket = fresh;
     fresh.on('connect', () => shakeHands(fresh));
     fresh.on('connect_error', (error) => {
+      const refusal = refusalSchema.safeParse(error).data?.data;
+      if (refusal !== undefined) return heed(refusal);
       const cause = causeSchema.safeParse(error).data?.description.message;
       retry('unreachable', cause ? `${error.message}: ${cause}` : error.message);
     });
@@ -136,6 +134,22 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
     fresh.onAny((event: string, ...received: unknown[]) => receive(event, received));
     expectAnswer('unreachable', 'no connection');
     tell({ type: 'connecting', attempt });
+  }
+
+  function authenticate(send: (auth: object) => void) {
+    if (options.token === undefined) return send({});
+    withToken((token) => send({ token }));
+  }
+
+  function renewToken() {
+    const renewing = socket;
+    withToken((token) => renewing?.emit('refresh_token', { token }));
+  }
+
+  function withToken(use: (token: string) => void) {
+    Promise.try(() => options.token?.())
+      .then((token) => token !== undefined && use(token))
+      .catch((error: unknown) => tell({ type: 'complaint', code: 'no_token', message: String(error) }));
   }
 
   function shakeHands(fresh: Socket) {
@@ -226,6 +240,7 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
       discard();
       return connectIn(retry_after_ms + random() * backoff.baseMs, code, message);
     }
+    if (code === 'token_expired') renewToken();
     // Leaving would make an outage of the stores a storm of handshakes: the controller closes what cannot stay.
     complaint = error;
     tell({ type: 'complaint', code, message });

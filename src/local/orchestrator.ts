@@ -1,6 +1,8 @@
 // Owns the command `npm run orchestrator`: flags to a reference orchestrator, or to a simulated fleet of them.
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { isLoopback } from '../access/loopback.ts';
+import { keyFileIn, localFolder, mintLocally, parseKeys, readKeyFile } from './key-file.ts';
 import {
   connectOrchestrator,
   type OrchestratorEvent,
@@ -24,6 +26,9 @@ acknowledges it and reconnects when the connection is lost. Ctrl-C ends it with 
   --interval MS        beats so often, whatever interval the controller tells
   --transports LIST    websocket, polling or both with a comma between (default: websocket)
   --help               shows this
+
+Where the controller asks for tokens, MOOLAI_TOKEN is sent; without it, and where the controller runs on this machine,
+one that is signed with the key of the local mode (see npm run token -- --help).
 `;
 
 const identifier = z
@@ -56,7 +61,7 @@ const flagsSchema = z
   });
 
 type Output = Pick<NodeJS.WriteStream, 'write' | 'isTTY' | 'columns'>;
-type Common = Omit<OrchestratorOptions, 'orchestratorId'>;
+type Common = Omit<OrchestratorOptions, 'orchestratorId' | 'token'>;
 
 // A reader that has seen enough, as in `| head`, ends us without a word.
 process.stdout.on('error', () => process.exit(0));
@@ -74,14 +79,34 @@ async function main() {
     transports: flags.transports,
     onFrame: () => ({ received: true }),
   };
+  const tokenOf = await findTokens(flags.url);
   const until = endSignal(seconds);
   const ended =
     id !== undefined && count === 1
-      ? await followOne({ ...common, orchestratorId: id }, until, process.stdout)
-      : await followFleet({ ...common, count, concurrency, idPrefix: id ?? 'sim' }, until, process.stdout);
+      ? await followOne(
+          { ...common, orchestratorId: id, token: tokenOf && (() => tokenOf(id)) },
+          until,
+          process.stdout,
+        )
+      : await followFleet(
+          { ...common, count, concurrency, tokenOf, idPrefix: id ?? 'sim' },
+          until,
+          process.stdout,
+        );
   process.exitCode = ended === 'asked' ? 0 : 1;
   // The goodbye is under way; a controller that never answers it must not keep us.
   setTimeout(() => process.exit(), 1_000).unref();
+}
+
+/** Where the tokens come from: the environment, or the key of the local mode, which is of no use elsewhere. */
+async function findTokens(url: string): Promise<((id: string) => string | Promise<string>) | undefined> {
+  const given = process.env.MOOLAI_TOKEN;
+  if (given !== undefined && given !== '') return () => given;
+  const file = keyFileIn(localFolder());
+  const json = isLoopback(new URL(url).hostname) ? await readKeyFile(file) : undefined;
+  const [jwk] = json === undefined ? [] : parseKeys(json, file);
+  if (jwk === undefined) return undefined;
+  return (id) => mintLocally(jwk, { subject: id, role: 'orchestrator', validMs: 3_600_000 });
 }
 
 /** Undefined where there is nothing to run: the help was shown, or what is wrong (exit code 2). */

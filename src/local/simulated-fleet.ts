@@ -8,7 +8,12 @@ import {
 } from './orchestrator-client.ts';
 
 /** The client's own options, but for what the fleet decides: ids are `{idPrefix}-0001` and so on. */
-export type FleetOptions = Omit<OrchestratorOptions, 'orchestratorId' | 'onEvent' | 'random' | 'setTimer'> & {
+export type FleetOptions = Omit<
+  OrchestratorOptions,
+  'orchestratorId' | 'token' | 'onEvent' | 'random' | 'setTimer'
+> & {
+  /** A token of one of them. */
+  tokenOf?: ((orchestratorId: string) => string | Promise<string>) | undefined;
   count: number;
   idPrefix: string;
   /** How many may be on their way to a first connection at any time; default 50. */
@@ -48,7 +53,7 @@ export interface SimulatedFleet {
 
 /** Starts connecting at once. Throws a TypeError if `url` is none. */
 export function startFleet(options: FleetOptions): SimulatedFleet {
-  const { count, idPrefix, concurrency = 50, ...clientOptions } = options;
+  const { count, idPrefix, concurrency = 50, tokenOf, ...clientOptions } = options;
   const startedAtMs = performance.now();
   const tally = createTally();
   const orchestrators: Orchestrator[] = [];
@@ -67,7 +72,8 @@ export function startFleet(options: FleetOptions): SimulatedFleet {
     let settled = false;
     const orchestratorId = `${idPrefix}-${String(orchestrators.length + 1).padStart(4, '0')}`;
     connecting += 1;
-    orchestrators.push(connectOrchestrator({ ...clientOptions, orchestratorId, onEvent }));
+    const token = tokenOf && (() => tokenOf(orchestratorId));
+    orchestrators.push(connectOrchestrator({ ...clientOptions, orchestratorId, token, onEvent }));
 
     function onEvent(event: OrchestratorEvent) {
       tally.count(event);

@@ -1,9 +1,9 @@
 // The command `npm start`: the stores that are not given, the schema, and the controller, until a signal.
 import { rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { loadSettings, SettingsError } from '../settings.ts';
+import { keyFileIn, localFolder, readKeyFile } from './key-file.ts';
 import { requireFreePort, takenPortLine } from './port.ts';
 import { startReplicas } from './replicas.ts';
 import { openStores, type SomeStores } from './stores.ts';
@@ -16,11 +16,12 @@ class StartFault extends Error {
 type Close = () => Promise<void>;
 interface Running {
   readonly url: string;
+  /** Where health is told, if not there. */
+  readonly processUrl?: string;
   stop(): Promise<void>;
 }
 
 const readinessSchema = z.object({ faults: z.array(z.string()) });
-const projectFolder = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** npm passes a terminal's Ctrl-C on though the terminal has sent it to us as well: one key, two signals. */
 const samePressMs = 500;
 const parentCheckMs = 500;
@@ -35,10 +36,10 @@ heedSignals();
 const closers: Close[] = [];
 let exitCode = 0;
 try {
-  const { url } = await start();
-  const isReady = await askWhetherReady(url);
+  const { url, processUrl } = await start();
+  const isReady = await askWhetherReady(processUrl ?? url);
   console.log(`\nMoolai Controller ${isReady ? 'ready' : 'listens, not ready yet,'} at ${url}\n`);
-  printHints(url);
+  await printHints(url);
   await aborted();
 } catch (error) {
   if (!stopping.signal.aborted) {
@@ -53,7 +54,8 @@ async function start(): Promise<Running> {
   const replicaCount = parseReplicas(given().REPLICAS);
   // Everything that can be checked is checked before anything is started.
   const placeholders = { DATABASE_URL: 'postgres://127.0.0.1/', REDIS_URL: 'redis://127.0.0.1/' };
-  const { http } = loadSettings({ env: { ...placeholders, ...given() } });
+  const keys = await localKeys();
+  const { http } = loadSettings({ env: { ...placeholders, ...keys, ...given() } });
   const fault = await requireFreePort(http);
   if (fault !== undefined) throw new StartFault(fault);
 
@@ -62,6 +64,7 @@ async function start(): Promise<Running> {
   const env = {
     LOG_LEVEL: 'warn',
     INDEPENDENCE_FOLDER: join(localFolder(), 'independence'),
+    ...keys,
     ...given(),
     ...urls,
   };
@@ -90,8 +93,12 @@ async function migrateSchema(databaseUrl: string): Promise<string[]> {
   }
 }
 
-function localFolder(): string {
-  return given().LOCAL_FOLDER ?? join(projectFolder, '.local');
+/** The key that `npm run token` made, unless the environment has others to say. */
+async function localKeys(): Promise<{ AUTH_KEYS?: string }> {
+  const { AUTH, AUTH_KEYS, AUTH_JWKS_URL } = given();
+  if (AUTH === 'off' || (AUTH_KEYS ?? AUTH_JWKS_URL) !== undefined) return {};
+  const json = await readKeyFile(keyFileIn(localFolder()));
+  return json === undefined ? {} : { AUTH_KEYS: json };
 }
 
 /** The environment, in which an empty variable counts as none. */
@@ -172,14 +179,16 @@ function parseReplicas(text: string | undefined): number {
   throw new StartFault(`REPLICAS must be a whole number from 1 to 64 (is ${JSON.stringify(text)})`);
 }
 
-function printHints(listening: string): void {
+async function printHints(listening: string): Promise<void> {
   // Every address is one to listen at, but none to call.
   const url = listening.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
   const elsewhere = url === 'http://127.0.0.1:8765' ? '' : ` --url ${url}`;
-  console.log(`Try next, in another terminal:
-  curl ${url}/api/v1/controller/overview
+  const asked = (await localKeys()).AUTH_KEYS !== undefined;
+  const token = asked ? ' -H "Authorization: Bearer $TOKEN"' : '';
+  console.log(`Try next, in another terminal:${asked ? '\n  TOKEN=$(npm run -s token -- --role admin)' : ''}
+  curl${token} ${url}/api/v1/controller/overview
   npm run orchestrator -- --id org-002${elsewhere}
-  curl ${url}/api/v1/controller/orchestrators/live
+  curl${token} ${url}/api/v1/controller/orchestrators/live
 
 Ctrl-C stops everything that was started here.`);
 }

@@ -21,6 +21,8 @@ export interface Keys {
   beats(bucket: number): string;
   /** String: there while nobody's silence counts, because Postgres was away. Expires by itself. */
   readonly silenceExcused: string;
+  /** Prefix of strings, before `:{address or caller}`: how often within one window. Expire with it. */
+  limit(of: 'address' | 'caller' | 'handshakes'): string;
   /** Stream: the cluster's log lines, capped by length. */
   readonly logs: string;
   /** Channel: outcomes of the frames that a replica sent. */
@@ -44,6 +46,7 @@ export function createKeys(prefix: string): Keys {
     parked: (orchestratorId) => `${root}:parked:${orchestratorId}`,
     beats: (bucket) => `${root}:beats:${bucket}`,
     silenceExcused: `${root}:silence_excused`,
+    limit: (of) => `${root}:limit:${of}`,
     logs: `${root}:logs`,
     outcomes: (nodeId) => `${root}:outcomes:${nodeId}`,
     adapter: `${root}:adapter`,

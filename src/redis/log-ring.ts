@@ -16,6 +16,9 @@ const lineSchema = z.looseObject({
   node_id: z.string(),
   event: z.string().optional(),
   orchestrator_id: z.string().optional(),
+  organization_id: z.string().optional(),
+  /** Of `event: "audit"`: who did what, and with what outcome. */
+  audit: z.record(z.string(), z.unknown()).optional(),
 });
 
 export type LogLine = z.infer<typeof lineSchema> & {

@@ -2,6 +2,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
+import { hideCredentials } from '../credentials.ts';
 import { PresenceIncomplete } from './failures.ts';
 import type { Keys } from './keys.ts';
 import { loadScript } from './script.ts';
@@ -30,7 +31,7 @@ export interface Present extends PresenceEntry {
 export interface Presence {
   /**
    * Makes a connection of this node the one that counts, unless one with a higher epoch does.
-   * Atomic. Frames that were parked for the orchestrator come with the answer, oldest first, and are parked no more.
+   * Atomic. What looks like a credential in its metadata is not written. Frames that were parked for the orchestrator come with the answer, oldest first, and are parked no more.
    */
   claim(
     orchestratorId: string,
@@ -157,10 +158,12 @@ export function createPresence(options: {
 
   return {
     async claim(orchestratorId, { epoch, entry, lastSeenMs }) {
+      // Here, where every entry passes once: ten thousand are read at a time.
+      const shown = { ...entry, metadata: hideCredentials(entry.metadata) };
       const reply = claimReply.parse(
         await claimScript(
           [keys.owners, keys.presence(nodeId), keys.lastSeen, keys.parked(orchestratorId), keys.nodes],
-          [orchestratorId, epoch, nodeId, JSON.stringify(entry), lastSeenMs, keys.presence('')],
+          [orchestratorId, epoch, nodeId, JSON.stringify(shown), lastSeenMs, keys.presence('')],
         ),
       );
       if (reply[0] === 0) return { accepted: false, owner: asOwner(reply[1]) ?? { epoch, nodeId } };

@@ -1,6 +1,7 @@
 // Owns the conversation with one orchestrator, from connecting to disconnecting.
 import type { Socket } from 'socket.io';
 import type { z } from 'zod';
+import type { Tokens } from '../access/tokens.ts';
 import { reasonOf } from '../availability.ts';
 import type { Clock } from '../clock.ts';
 import type { Connections, Opened } from '../fleet/connections.ts';
@@ -14,18 +15,22 @@ import type { Owner } from '../redis/presence.ts';
 import type { Admission } from './admission.ts';
 import { createBeats } from './beats.ts';
 import { createEmission } from './emission.ts';
+import { createEventRate } from './event-rate.ts';
+import { createIdentity } from './identity.ts';
 import { createNotices } from './notices.ts';
 import {
   busy,
-  deregistered,
   describeFaults,
   type EventName,
-  events,
+  type Events,
   type Handshake,
   type HandshakeAck,
   isEventName,
   nameOf,
+  type SocketError,
+  tooFast,
 } from './protocol.ts';
+import { createProvisions } from './provisions.ts';
 import { createReceipts } from './receipts.ts';
 import type { SendBuffers } from './send-buffer.ts';
 import type { Session, Sessions } from './sessions.ts';
@@ -36,14 +41,18 @@ export interface ConversationContext {
   heartbeats: Heartbeats;
   provisioning: Provisioning;
   admission: Admission;
+  events: Events;
   sessions: Sessions;
   sendBuffers: SendBuffers;
   metrics: Metrics;
+  tokens: Tokens;
+  expiryNoticeMs: number;
   clock: Clock;
   nodeId: string;
   heartbeatIntervalMs: number;
   handshakeTimeoutMs: number;
   unacknowledgedBeats: number;
+  eventsPerSecond: number;
   /** Tells the other replicas that the connection of this epoch counts now. */
   announce(orchestratorId: string, owner: Owner): void;
   /** Handles frames that waited for the orchestrator of this new session, oldest first. */
@@ -57,14 +66,16 @@ export interface ConversationContext {
 type Acknowledge = (answer: unknown) => void;
 
 export function startConversation(socket: Socket, context: ConversationContext): void {
-  const { connections, provisioning, sessions, clock, nodeId, log } = context;
+  const { connections, events, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
   let superseded = false;
   let sentAway: NodeJS.Timeout | undefined;
-  let isProvisioning = false;
   const emit = createEmission(socket, createReceipts(socket), clock);
   const notices = createNotices(socket);
+  const identity = createIdentity(socket, { ...context, notices });
+  const provisions = createProvisions({ ...context, socket, notices });
   const turnstile = createTurnstile();
+  const rate = createEventRate({ ...context, now: () => performance.now() });
   const beats = createBeats({
     ...context,
     notices,
@@ -85,6 +96,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
 
   // Socket.IO takes a number for the name of an event as well.
   socket.onAny((event: string | number, ...args: unknown[]) => {
+    const verdict = rate.count();
+    if (verdict !== 'handle') return refuse(verdict);
     const last = args.at(-1);
     const acknowledge = isFunction(last) ? last : undefined;
     const payload = acknowledge === undefined ? args[0] : args.slice(0, -1)[0];
@@ -114,8 +127,21 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (reason === 'client namespace disconnect') socket.conn.close();
     clearTimeout(patience);
     clearTimeout(sentAway);
+    identity.forget();
     depart();
   });
+
+  function refuse(verdict: 'tell' | 'drop' | 'end'): void {
+    context.metrics.refusedEvents.inc();
+    if (verdict === 'tell') notices.fail(tooFast(rate.retryAfterMs));
+    if (verdict !== 'end' || socket.disconnected) return;
+    const id = session?.connection.orchestratorId;
+    log.warn(
+      { event: 'flood', orchestrator_id: id },
+      `Orchestrator ${id ?? '(no handshake yet)'} sent events without end; disconnected`,
+    );
+    notices.hangUp();
+  }
 
   async function answer(
     event: string | number,
@@ -130,7 +156,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
         retryable: true,
         retry_after_ms: context.heartbeatIntervalMs,
       });
-    const known = isEventName(event) ? event : undefined;
+    const known = isEventName(events, event) ? event : undefined;
     if (known === 'handshake') return turnstile.hold(() => shakeHands(payload, acknowledge));
     await turnstile.pass();
     // Behind its end nothing may be written for it.
@@ -151,7 +177,11 @@ export function startConversation(socket: Socket, context: ConversationContext):
       case 'i_am_alive':
         return beat(session, payload, acknowledge);
       case 'provisioning_request':
-        return provision(session, payload);
+        return (
+          parse(events.provisioning_request, 'provisioning_request', payload) && provisions.again(session)
+        );
+      case 'refresh_token':
+        return renewToken(session, payload, acknowledge);
       default:
         return known satisfies never;
     }
@@ -173,6 +203,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
         message: `this connection is ${session.connection.orchestratorId}; ${id} needs one of its own`,
         retryable: false,
       });
+    const refusal = identity.refusal(id, organizationOf(hello.data));
+    if (refusal !== undefined) return refuseHandshake(id, refusal);
     if (context.draining()) {
       notices.reconnect(spread());
       // One that has a connection keeps it until it has another.
@@ -191,6 +223,20 @@ export function startConversation(socket: Socket, context: ConversationContext):
     await opened;
   }
 
+  function refuseHandshake(id: string, refusal: SocketError): void {
+    log.warn(
+      { event: 'forbidden', orchestrator_id: id, sub: identity.subject },
+      `[C-OCS] Handshake refused: ${refusal.message}`,
+    );
+    if (session === undefined) notices.end(refusal);
+    else notices.fail(refusal);
+  }
+
+  /** A refresh that does not name one is no move. */
+  function organizationOf({ data }: Handshake): string {
+    return data.organization_id ?? session?.connection.entry.organization_id ?? data.orchestrator_id;
+  }
+
   async function open(
     { data }: Handshake,
     acknowledge: Acknowledge | undefined,
@@ -199,18 +245,19 @@ export function startConversation(socket: Socket, context: ConversationContext):
     const { name, location, features } = data.metadata ?? {};
     const hello = {
       orchestratorId: data.orchestrator_id,
-      // A refresh that does not name one is no move.
-      organizationId:
-        data.organization_id ?? session?.connection.entry.organization_id ?? data.orchestrator_id,
+      organizationId: organizationOf({ data }),
       name: name ?? undefined,
       location: location ?? undefined,
       features: features ?? undefined,
       metadata: data.metadata ?? undefined,
       current: session?.connection,
+      scope: identity.scope,
       wanted: () => socket.connected,
     };
     const opened = await connections.open(hello, committed);
     if (opened.kind === 'abandoned') return;
+    if (opened.kind === 'foreign')
+      return refuseHandshake(data.orchestrator_id, identity.refusalOfForeign(data.orchestrator_id));
     if (opened.kind === 'superseded') return leaveTo(opened.owner);
     const { connection, previous } = opened;
     const repeated = session !== undefined;
@@ -243,8 +290,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     acknowledge?.(ack);
     socket.emit('handshake_ack', ack);
     log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] handshake_ack sent to ${id}`);
-    socket.emit('provision_config', provisioning.present(id, introduced));
-    log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Initial provisioning sent to ${id}`);
+    provisions.first(id, introduced);
   }
 
   async function beat(at: Session, payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
@@ -252,18 +298,10 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (parsed !== undefined) await beats.take(at, parsed, acknowledge);
   }
 
-  async function provision(at: Session, payload: unknown): Promise<void> {
-    if (parse(events.provisioning_request, 'provisioning_request', payload) === undefined) return;
-    // One answer serves all who ask while it is on its way.
-    if (isProvisioning) return;
-    isProvisioning = true;
-    const id = at.connection.orchestratorId;
-    const config = await provisioning.read(id).finally(() => {
-      isProvisioning = false;
-    });
-    if (config === undefined) return notices.end(deregistered(id));
-    socket.emit('provision_config', config);
-    log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);
+  async function renewToken(at: Session, payload: unknown, acknowledge?: Acknowledge): Promise<void> {
+    const parsed = parse(events.refresh_token, 'refresh_token', payload);
+    const ack = parsed && (await identity.renew(parsed.token, at));
+    if (ack !== undefined) acknowledge?.(ack);
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {

@@ -2,28 +2,29 @@
 import { z } from 'zod';
 import { healths } from '../database/orchestrator-instances.ts';
 import { identifier } from '../fleet/identifiers.ts';
-import { jsonContainer, storable, text } from '../fleet/json.ts';
+import { type JsonSchemas, text } from '../fleet/json.ts';
 
 const timestamp = z.union([z.string(), z.number()]).optional();
 
 /** `handshake`, from the orchestrator. */
-const handshakeSchema = z.object({
-  type: z.string().optional(),
-  service: z.string().optional(),
-  data: z.object({
-    orchestrator_id: identifier,
-    organization_id: identifier.nullish(),
-    metadata: storable(
-      z.looseObject({
-        name: text(1, 255).nullish(),
-        location: text(1, 255).nullish(),
-        features: jsonContainer.nullish(),
-      }),
-    ).nullish(),
-  }),
-  timestamp,
-});
-export type Handshake = z.infer<typeof handshakeSchema>;
+const createHandshakeSchema = ({ limited, jsonContainer }: JsonSchemas) =>
+  z.object({
+    type: z.string().optional(),
+    service: z.string().optional(),
+    data: z.object({
+      orchestrator_id: identifier,
+      organization_id: identifier.nullish(),
+      metadata: limited(
+        z.looseObject({
+          name: text(1, 255).nullish(),
+          location: text(1, 255).nullish(),
+          features: jsonContainer.nullish(),
+        }),
+      ).nullish(),
+    }),
+    timestamp,
+  });
+export type Handshake = z.infer<ReturnType<typeof createHandshakeSchema>>;
 
 /** `i_am_alive`, from the orchestrator. */
 const heartbeatSchema = z
@@ -35,16 +36,29 @@ export type Heartbeat = z.infer<typeof heartbeatSchema>;
 /** `provisioning_request`, from the orchestrator. */
 const provisioningRequestSchema = z.looseObject({}).default({});
 
+/** `refresh_token`, from the orchestrator: its connection goes on with this one. */
+const refreshTokenSchema = z.object({ token: z.string().min(1).max(16_384) });
+
 /** Every event that an orchestrator may send, with the schema of its payload. No other is answered. */
-export const events = {
-  handshake: handshakeSchema,
+export const createEvents = (jsonSchemas: JsonSchemas) => ({
+  handshake: createHandshakeSchema(jsonSchemas),
   i_am_alive: heartbeatSchema,
   provisioning_request: provisioningRequestSchema,
-} as const;
-export type EventName = keyof typeof events;
+  refresh_token: refreshTokenSchema,
+});
+export type Events = ReturnType<typeof createEvents>;
+export type EventName = keyof Events;
 
-export function isEventName(event: string | number): event is EventName {
+export function isEventName(events: Events, event: string | number): event is EventName {
   return Object.hasOwn(events, event);
+}
+
+/** The acknowledgement of `refresh_token`. */
+export interface RefreshTokenAck {
+  type: 'refresh_token_ack';
+  /** When the connection ends unless it is renewed again; null: never. */
+  expires_at: string | null;
+  ts: string;
 }
 
 /** The acknowledgement of `handshake`, and the event after it. */
@@ -83,8 +97,12 @@ export const socketErrorCodes = [
   'busy',
   'too_many_events',
   'too_many_heartbeats',
+  'rate_limited',
   'deregistered',
   'silent',
+  'unauthorized',
+  'forbidden',
+  'token_expired',
   'unavailable',
 ] as const;
 
@@ -111,6 +129,12 @@ export function silent(orchestratorId: string): SocketError {
 export function busy(retryAfterMs: number): SocketError {
   const message = 'too many handshakes wait to be written';
   return { code: 'busy', message, retryable: true, retry_after_ms: retryAfterMs };
+}
+
+/** Events come too fast: those beyond the limit are not handled. */
+export function tooFast(retryAfterMs: number): SocketError {
+  const message = 'events come faster than they may; those beyond are not handled';
+  return { code: 'rate_limited', message, retryable: true, retry_after_ms: retryAfterMs };
 }
 
 export interface Superseded {

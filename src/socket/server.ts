@@ -1,5 +1,5 @@
 // Owns Socket.IO: the server on `/ws`, and what its adapter tells the other replicas.
-import type { Server as HttpServer } from 'node:http';
+import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import { createAdapter } from '@socket.io/redis-adapter';
 import { type DefaultEventsMap, Server } from 'socket.io';
 import { reasonOf } from '../availability.ts';
@@ -11,10 +11,13 @@ import type { Frame } from '../queue/frame.ts';
 import type { RedisConnections } from '../redis/connection.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Owner } from '../redis/presence.ts';
+import type { RateLimit } from '../redis/rate-limits.ts';
 
 import { type ConversationContext, spread, startConversation } from './conversation.ts';
 import { createDoorway } from './doorway.ts';
+import { guardGate } from './gate.ts';
 
+import { createGate } from './identity.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
 import { createSendBuffers } from './send-buffer.ts';
@@ -80,6 +83,10 @@ export function openSockets(options: {
   frameLimitBytes: number;
   sendBufferBytes: number;
   connectionsPerSecond: number;
+  connectionsPerReplica: number;
+  corsOrigins: readonly string[];
+  handshakes: RateLimit;
+  addressOf(request: IncomingMessage): string;
   /** Told of frames that waited for an orchestrator which has just connected here. */
   onFrames(frames: readonly Frame[], emit: Emit): void;
   onIndependence(): void;
@@ -100,11 +107,14 @@ export function openSockets(options: {
     maxHttpBufferSize: options.frameLimitBytes,
     pingInterval: options.pingIntervalMs,
     pingTimeout: options.pingTimeoutMs,
+    connectTimeout: options.context.handshakeTimeoutMs,
+    ...(options.corsOrigins.length > 0 ? { cors: { origin: [...options.corsOrigins] } } : {}),
     adapter: createAdapter(redis.unattended('adapter-publish'), redis.unattended('adapter-subscribe'), {
       key: keys.adapter,
     }),
   });
   routeExactly(options.http, io, others);
+  guardGate({ ...options, ...options.context, engine: io.engine });
   io.engine.use(createDoorway({ ...options, now: () => performance.now(), closing: () => closing }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
   io.engine.on('connection_error', (error: { code: number; message: string }) =>
@@ -123,6 +133,7 @@ export function openSockets(options: {
       void written.finally(() => departures.delete(written));
     },
   };
+  io.use(createGate({ ...context, addressOf: options.addressOf }));
   io.on('connection', (socket) => startConversation(socket, context));
 
   // Both may overtake the handshake of the very session that they mean.

@@ -1,7 +1,8 @@
 // Owns the events of `/ws` as targets: those of the protocol's table, any other, and packets that are none.
 import fc from 'fast-check';
 import { z } from 'zod';
-import { type EventName, events } from '../../src/socket/protocol.ts';
+import { createJsonSchemas } from '../../src/fleet/json.ts';
+import { createEvents, type EventName } from '../../src/socket/protocol.ts';
 import type { TestOrchestrator } from '../support/orchestrator.ts';
 import { hostileJson, hostileText } from './hostile.ts';
 import { judgeSocketError } from './judgement.ts';
@@ -18,6 +19,7 @@ interface Packet {
 }
 
 const ackId = 7_000_000;
+const events = createEvents(createJsonSchemas({ metadataBytes: 32_768, jsonDepth: 32 }));
 
 /** The protocol's events, each by its schema, and what is no event. */
 export function eventTargets(scene: Scene): Target[] {

@@ -1,6 +1,6 @@
 // Owns what was promised and what came of it: each call, each frame, each acknowledged heartbeat, and every breach.
 import { z } from 'zod';
-import type { Frame } from '../../src/local/orchestrator-client.ts';
+import type { Frame } from '../../src/local/orchestrator-wire.ts';
 
 /** One `/send`. Its number travels in the frame, so that also one that was answered with an error is known again. */
 export interface Call {

@@ -295,7 +295,7 @@ test.serial('a call that is sent slowly does not hold the stop', async (t) => {
   socket.on('error', () => undefined);
   await once(socket, 'connect');
   socket.write(
-    'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n' +
+    'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n' +
       'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{',
   );
   const [answer] = await once(socket, 'data');

@@ -1,7 +1,7 @@
 // A replica emits a frame only in its time, and only while it may speak for its sockets.
 import test from 'ava';
 import { createArrivals, type Emit } from '../../src/fleet/arrivals.ts';
-import { createLog } from '../../src/log.ts';
+import { createLogs } from '../../src/log.ts';
 import type { Frame } from '../../src/queue/frame.ts';
 import type { Outcome } from '../../src/queue/outcomes.ts';
 import { createKeys } from '../../src/redis/keys.ts';
@@ -15,7 +15,7 @@ test.before(async () => {
 });
 test.after.always(() => world.close());
 
-const log = createLog({ level: 'silent', ringLevel: 'silent', nodeId: 'node-x', ring: { write() {} } });
+const { log } = createLogs({ level: 'silent', ringLevel: 'silent', nodeId: 'node-x', ring: { write() {} } });
 
 /** A lease in the world's Redis that is taken once and not renewed. */
 async function takeLease(nodeId: string, leaseMs: number): Promise<Lease> {

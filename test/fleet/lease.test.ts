@@ -1,6 +1,6 @@
 // Behind a gap a lease is held only once the presence is registered again.
 import test from 'ava';
-import { createLog } from '../../src/log.ts';
+import { createLogs } from '../../src/log.ts';
 import { createKeys } from '../../src/redis/keys.ts';
 import { createLease } from '../../src/redis/lease.ts';
 import { until } from '../support/until.ts';
@@ -10,7 +10,7 @@ const world = await openWorld();
 test.after.always(() => world.close());
 
 const keys = createKeys(world.settings.redis.prefix);
-const log = createLog({ level: 'silent', ringLevel: 'silent', nodeId: 'node-x', ring: { write() {} } });
+const { log } = createLogs({ level: 'silent', ringLevel: 'silent', nodeId: 'node-x', ring: { write() {} } });
 
 /** A lease whose registrations stand still until the test says how each ends. */
 function openLease(nodeId: string) {

@@ -2,7 +2,7 @@
 import test from 'ava';
 import { openDatabase } from '../../src/database/database.ts';
 import { createReadiness } from '../../src/fleet/readiness.ts';
-import { createLog } from '../../src/log.ts';
+import { createLogs } from '../../src/log.ts';
 import { openRedis } from '../../src/redis/connection.ts';
 import { createKeys } from '../../src/redis/keys.ts';
 import { createLease } from '../../src/redis/lease.ts';
@@ -39,7 +39,12 @@ test('a queue that does not answer is a fault of its own only while Redis answer
   await using stack = new AsyncDisposableStack();
   const proxy = stack.adopt(await openProxy(), (it) => it.close());
   const world = stack.adopt(await openWorld(), (it) => it.close());
-  const log = createLog({ level: 'silent', ringLevel: 'silent', nodeId: 'node-x', ring: { write() {} } });
+  const { log } = createLogs({
+    level: 'silent',
+    ringLevel: 'silent',
+    nodeId: 'node-x',
+    ring: { write() {} },
+  });
   const database = stack.adopt(await openDatabase({ ...world.settings.database, log }), (it) => it.close());
   const url = proxy.through(world.settings.redis.url);
   const redis = stack.adopt(openRedis({ ...world.settings.redis, url, log }), (it) => it.close());

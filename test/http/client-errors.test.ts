@@ -3,9 +3,12 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import test from 'ava';
 import { answerClientErrors } from '../../src/http/client-errors.ts';
 import { isoTime } from '../support/answers.ts';
+import { connectRaw } from '../support/raw.ts';
+import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
@@ -40,14 +43,14 @@ test('a target that names a host that is none is a 400 with the envelope', async
 });
 
 test('an unknown method token is a 400 with the envelope', async (t) => {
-  const { status, body } = await raw('FETCH / HTTP/1.1\r\nHost: x\r\n\r\n');
+  const { status, body } = await raw('FETCH / HTTP/1.1\r\nHost: localhost\r\n\r\n');
   t.is(status, 'HTTP/1.1 400 Bad Request');
   t.is(body.code, 'invalid_request');
 });
 
 test('headers without end are a 431 with the envelope', async (t) => {
   const { status, body } = await raw(
-    `GET /health/live HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`,
+    `GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`,
   );
   t.is(status, 'HTTP/1.1 431 Request Header Fields Too Large');
   t.is(body.code, 'headers_too_large');
@@ -55,18 +58,20 @@ test('headers without end are a 431 with the envelope', async (t) => {
 
 test('an empty body is a 400 that names what is missing, however it is announced', async (t) => {
   const announced = await raw(
-    'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
+    'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
   );
   t.is(announced.status, 'HTTP/1.1 400 Bad Request');
   t.is(announced.body.code, 'invalid_request');
   const without = await raw(
-    'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+    'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n',
   );
   t.is(without.status, 'HTTP/1.1 400 Bad Request');
 });
 
 test('an expectation that cannot be met is a 417 with the envelope', async (t) => {
-  const { status, body } = await raw('GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: the-best\r\n\r\n');
+  const { status, body } = await raw(
+    'GET /health/live HTTP/1.1\r\nHost: localhost\r\nExpect: the-best\r\n\r\n',
+  );
   t.is(status, 'HTTP/1.1 417 Expectation Failed');
   t.like(body, { success: false, code: 'expectation_failed' });
 });
@@ -80,7 +85,7 @@ test('a request without a host is a 400 with the envelope', async (t) => {
 test('a request that asks for another protocol is answered as if it had not asked', async (t) => {
   const upgrade = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n';
   const asked = (path: string) =>
-    raw(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${upgrade}\r\n`);
+    raw(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${upgrade}\r\n`);
   const found = await asked('/health/live');
   t.is(found.status, 'HTTP/1.1 200 OK');
   t.is(found.body.status, 'alive');
@@ -94,8 +99,8 @@ test('the replica goes on serving', async (t) => {
 });
 
 for (const [what, half] of [
-  ['headers', 'GET / HTTP/1.1\r\nHost: x\r\n'],
-  ['body', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{'],
+  ['headers', 'GET / HTTP/1.1\r\nHost: localhost\r\n'],
+  ['body', 'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{'],
 ] as const)
   test(`a request that stops within its ${what} is a 408 with the envelope when its time is up`, async (t) => {
     await using stack = new AsyncDisposableStack();
@@ -119,3 +124,23 @@ for (const [what, half] of [
       code: 'request_timeout',
     });
   });
+
+test('a client that keeps its side open behind the answer, and sends nothing more, holds no connection', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const server = stack.adopt(createServer(), (it) => void it.close());
+  answerClientErrors(server, world.clock);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const socket = await connectRaw(`http://127.0.0.1:${port}`, { stubborn: true });
+  stack.defer(() => void socket.destroy());
+
+  socket.write('good morning\r\n\r\n');
+  socket.resume();
+  await once(socket, 'end');
+
+  const count = promisify(server.getConnections.bind(server));
+  await until('no connection to be there', async () => (await count()) === 0, 10_000);
+  t.pass();
+});

@@ -372,9 +372,9 @@ test('a client that sends all of a huge body before it reads gets its 413, and m
     ['Transfer-Encoding: chunked', chunks],
   ] as const) {
     const answers = await converse([
-      `POST ${controller}/organizations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${header}\r\n\r\n`,
+      `POST ${controller}/organizations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${header}\r\n\r\n`,
       body,
-      'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+      'GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n',
     ]);
     t.regex(answers, /^HTTP\/1\.1 413 /);
     t.true(answers.includes('"code":"payload_too_large"'));
@@ -386,7 +386,7 @@ test('a client that goes away in the middle of its body harms nobody', async (t)
   const { hostname, port } = new URL(world.replica(0).controller.url);
   const socket = connect(Number(port), hostname);
   socket.write(
-    `POST ${controller}/organizations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"org`,
+    `POST ${controller}/organizations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"org`,
   );
   await once(socket, 'connect');
   socket.destroy();
@@ -398,10 +398,10 @@ test('what is no HTTP is refused, and the next call answered', async (t) => {
   const long = 'x'.repeat(20_000);
   t.regex(await converse(['NONSENSE\r\n\r\n']), /^HTTP\/1\.1 400 /);
   t.regex(
-    await converse([`BREW ${controller}/organizations HTTP/1.1\r\nHost: x\r\n\r\n`]),
+    await converse([`BREW ${controller}/organizations HTTP/1.1\r\nHost: localhost\r\n\r\n`]),
     /^HTTP\/1\.1 400 /,
   );
-  t.regex(await converse([`GET /${long} HTTP/1.1\r\nHost: x\r\n\r\n`]), /^HTTP\/1\.1 431 /);
+  t.regex(await converse([`GET /${long} HTTP/1.1\r\nHost: localhost\r\n\r\n`]), /^HTTP\/1\.1 431 /);
   t.is((await world.api.get('/health/live')).status, 200);
 });
 

@@ -215,18 +215,35 @@ test('the API says what each call answers, the closed list of error codes among 
   const answersOf = (path: string, method: string) => Object.keys(paths[path][method].responses);
   const orchestrator = '/api/v1/internal/orchestrators/{id}';
   for (const [path, method, answers] of [
-    ['/api/v1/controller/organizations', 'get', ['200', '400', '503']],
-    ['/api/v1/controller/organizations', 'post', ['201', '400', '409', '413', '415', '503']],
-    ['/api/v1/controller/orchestrators/live/{id}', 'get', ['200', '400', '404', '503']],
-    [`${orchestrator}/send`, 'post', ['200', '202', '400', '409', '413', '415', '503', '504']],
-    [`${orchestrator}/messages`, 'post', ['201', '400', '404', '413', '415', '503']],
+    ['/api/v1/controller/organizations', 'get', ['200', '400', '401', '403', '429', '503']],
+    [
+      '/api/v1/controller/organizations',
+      'post',
+      ['201', '400', '401', '403', '409', '413', '415', '429', '503'],
+    ],
+    ['/api/v1/controller/orchestrators/live/{id}', 'get', ['200', '400', '401', '403', '404', '429', '503']],
+    [
+      `${orchestrator}/send`,
+      'post',
+      ['200', '202', '400', '401', '403', '409', '413', '415', '429', '503', '504'],
+    ],
+    [`${orchestrator}/messages`, 'post', ['201', '400', '401', '403', '404', '413', '415', '429', '503']],
     ['/health/ready', 'get', ['200', '503']],
     ['/metrics', 'get', ['200']],
+    ['/docs', 'get', ['200', '429']],
   ] as const)
     t.deepEqual(answersOf(path, method), [...answers], `${method} ${path}`);
-  t.truthy(paths['/api/v1/controller/organizations'].get.responses['503'].headers['Retry-After']);
+  for (const [path, status] of [
+    ['/api/v1/controller/organizations', '503'],
+    ['/api/v1/controller/organizations', '429'],
+    ['/docs', '429'],
+  ] as const)
+    t.truthy(paths[path].get.responses[status].headers['Retry-After'], `${status} ${path}`);
+  t.deepEqual(paths['/api/v1/internal/nodes'].get.security, [{ token: ['admin'] }]);
+  t.deepEqual(paths['/metrics'].get.security, []);
+  t.like(components.securitySchemes.token, { type: 'http', scheme: 'bearer' });
   const codes = components.schemas.Error.properties.code.enum;
-  for (const code of ['invalid_request', 'not_found', 'not_connected', 'unavailable', 'internal_error'])
+  for (const code of ['invalid_request', 'not_found', 'rate_limited', 'unavailable', 'internal_error'])
     t.true(codes.includes(code), code);
 });
 

@@ -27,7 +27,7 @@ interface Line {
 test('a line has an id, a time, a level, a message, a source, a node, and what it is about', async (t) => {
   await register('fields');
   await linesOf(world.api, { orchestrator_id: 'fields' });
-  const { data, ...rest } = fieldsOf(t, await world.api.get(`${logs}?orchestrator_id=fields`));
+  const { data, ...rest } = fieldsOf(t, await world.api.get(`${logs}?orchestrator_id=fields&event=register`));
   t.deepEqual(rest, {});
   t.deepEqual(Object.keys(data), ['items', 'total']);
   t.is(data.total, 1);
@@ -59,18 +59,21 @@ test('lines come newest first, the limit counts from the newest, the total count
   for (let at = 0; at < 5; at += 1) await register('newest');
   await world.api.put(`${orchestrators}/newest/independence`, { is_independent: true });
   await linesOf(world.api, { orchestrator_id: 'newest' }, 7);
+  await linesOf(world.api, { orchestrator_id: 'newest', event: 'audit' }, 6);
   const read = async (limit: string): Promise<{ items: Line[]; total: number }> =>
     fieldsOf(t, await world.api.get(`${logs}?orchestrator_id=newest${limit}`)).data;
 
   const all = await read('');
-  t.is(all.total, 7);
-  t.is(all.items.length, 7);
-  t.is(all.items[0]?.message, 'Independence setting written to environment files');
-  t.is(all.items[6]?.message, 'DB registration successful for newest');
+  // Seven, and what the audit says of six calls.
+  t.is(all.total, 13);
+  t.is(all.items.length, 13);
+  t.regex(all.items[0]?.message ?? '', /independence.set newest: done/);
+  t.is(all.items[1]?.message, 'Independence setting written to environment files');
+  t.is(all.items[12]?.message, 'DB registration successful for newest');
   const times = all.items.map((line) => line.timestamp);
   t.deepEqual(times, [...times].sort().reverse());
-  t.is(new Set(all.items.map((line) => line.id)).size, 7);
-  t.deepEqual(await read('&limit=3'), { items: all.items.slice(0, 3), total: 7 });
+  t.is(new Set(all.items.map((line) => line.id)).size, 13);
+  t.deepEqual(await read('&limit=3'), { items: all.items.slice(0, 3), total: 13 });
   t.deepEqual(await read('&limit=1000'), all);
 });
 
@@ -178,10 +181,13 @@ test('the ring keeps the newest lines and no more than its size', async (t) => {
     await own.api.post(`${orchestrators}/register`, { organization_id: `org-${at}` });
 
   await linesOf(own.api, { q: 'for org-24' });
-  const lines = await linesOf(own.api, {});
+  await linesOf(own.api, { event: 'audit', q: 'org-24' });
+  const { data } = fieldsOf(t, await own.api.get(logs));
+  // The newest ten: of five calls, each with its line of the audit.
+  t.is(data.total, 10);
   t.deepEqual(
-    lines,
-    Array.from({ length: 10 }, (_, at) => `INFO register DB registration successful for org-${at + 15}`),
+    data.items.filter((line: Line) => line.event !== 'audit').map((line: Line) => line.message),
+    [24, 23, 22, 21, 20].map((at) => `DB registration successful for org-${at}`),
   );
 });
 

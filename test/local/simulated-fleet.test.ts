@@ -7,10 +7,10 @@ import test, { type ExecutionContext } from 'ava';
 import { startController } from '../../src/controller.ts';
 import {
   connectOrchestrator,
-  type Frame,
   type OrchestratorEvent,
   type OrchestratorOptions,
 } from '../../src/local/orchestrator-client.ts';
+import type { Frame } from '../../src/local/orchestrator-wire.ts';
 import { describeSummary, startFleet } from '../../src/local/simulated-fleet.ts';
 import { openProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';

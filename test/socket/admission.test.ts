@@ -1,7 +1,7 @@
 // How many handshakes a replica lets wait for their commit, and what those beyond that are told.
 import test, { type ExecutionContext } from 'ava';
 import { connectOrchestrator, type OrchestratorEvent } from '../../src/local/orchestrator-client.ts';
-import { createLog } from '../../src/log.ts';
+import { createLogs } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { createAdmission } from '../../src/socket/admission.ts';
 import { linesOf } from '../support/answers.ts';
@@ -126,7 +126,7 @@ test('handshakes that are given up leave their places', async (t) => {
 /** An admission on a clock of the test's own, and without jitter. */
 function admissionOf(limit: number) {
   const clock = { nowMs: 1_000 };
-  const log = createLog({ level: 'silent', ringLevel: 'silent', nodeId: 'n', ring: { write() {} } });
+  const { log } = createLogs({ level: 'silent', ringLevel: 'silent', nodeId: 'n', ring: { write() {} } });
   const admission = createAdmission({
     pendingHandshakes: limit,
     now: () => clock.nowMs,

@@ -239,7 +239,7 @@ test('an id may be of 255 characters, of letters, digits, dots, underscores and 
 
 test('a connection without a valid handshake is closed when its time is up', async (t) => {
   await using stack = new AsyncDisposableStack();
-  const hasty = stack.adopt(await openWorld({ settings: { socket: { handshakeTimeoutMs: 30 } } }), (it) =>
+  const hasty = stack.adopt(await openWorld({ settings: { socket: { handshakeTimeoutMs: 500 } } }), (it) =>
     it.close(),
   );
   const orchestrator = await hasty.replica(0).open();

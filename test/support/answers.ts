@@ -66,8 +66,17 @@ export function errorOf(
   return answer.body;
 }
 
-/** What a replica tells of itself, whenever it comes to it, and not because of a call. */
-const ofItself = new Set(['database', 'lease', 'log-ring', 'outbox', 'outcomes', 'redis', 'sweeper']);
+/** What a replica tells of itself, whenever it comes to it, and not because of a call; and the audit of all calls. */
+const ofItself = new Set([
+  'audit',
+  'database',
+  'lease',
+  'log-ring',
+  'outbox',
+  'outcomes',
+  'redis',
+  'sweeper',
+]);
 
 /** How many lines the ring has that some call or orchestrator was the reason for. */
 export async function countLines(api: Api): Promise<number> {
@@ -77,14 +86,16 @@ export async function countLines(api: Api): Promise<number> {
 
 /**
  * The log lines that match, oldest first, each as `LEVEL event message`. A line follows its call by one write to Redis,
- * in the order in which the replica wrote them: waits for as many as must be there.
+ * in the order in which the replica wrote them: waits for as many as must be there. The audit's lines are left out
+ * unless they are asked for, with `event`.
  */
 export function linesOf(api: Api, filter: Record<string, string>, atLeast = 1): Promise<string[]> {
   const query = new URLSearchParams({ limit: '1000', ...filter });
   return until(`${atLeast} log lines`, async () => {
     const answer = await api.get(`/api/v1/internal/logs?${query}`);
     const items: { level: string; event?: string; message: string }[] = answer.body.data.items;
-    const lines = items.map(({ level, event, message }) => `${level} ${event ?? '-'} ${message}`).reverse();
+    const told = items.filter((line) => line.event === filter.event || line.event !== 'audit');
+    const lines = told.map(({ level, event, message }) => `${level} ${event ?? '-'} ${message}`).reverse();
     return lines.length >= atLeast && lines;
   });
 }

@@ -16,11 +16,20 @@ export interface Api {
   request(path: string, init: RequestInit): Promise<Answer>;
 }
 
-export function createApi(url: string): Api {
+/** @param token sent with every call */
+export function createApi(url: string, token?: string): Api {
+  const authorization: Record<string, string> =
+    token === undefined ? {} : { authorization: `Bearer ${token}` };
+
   async function request(path: string, init: RequestInit): Promise<Answer> {
-    const response = await fetch(url + path, { signal: AbortSignal.timeout(45_000), ...init });
+    const response = await fetch(url + path, {
+      signal: AbortSignal.timeout(45_000),
+      headers: authorization,
+      ...init,
+    });
     const text = await response.text();
-    const isJson = response.headers.get('content-type')?.includes('json') ?? false;
+    // An answer to HEAD has its type, and no text.
+    const isJson = text !== '' && (response.headers.get('content-type')?.includes('json') ?? false);
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
   }
   const send = (method: string) => (path: string, body?: unknown) =>
@@ -28,7 +37,7 @@ export function createApi(url: string): Api {
       method,
       ...(body === undefined
         ? {}
-        : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+        : { headers: { ...authorization, 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     });
   return { get: send('GET'), post: send('POST'), put: send('PUT'), delete: send('DELETE'), request };
 }

@@ -26,11 +26,12 @@ export interface TestOrchestrator {
 
 export async function connectOrchestrator(
   url: string,
-  options: { transports?: ('websocket' | 'polling')[] } = {},
+  options: { transports?: ('websocket' | 'polling')[]; token?: string } = {},
 ): Promise<TestOrchestrator> {
   const socket = io(url, {
     path: '/ws',
     transports: options.transports ?? ['websocket'],
+    ...(options.token === undefined ? {} : { auth: { token: options.token } }),
     reconnection: false,
     forceNew: true,
   });

@@ -30,7 +30,7 @@ export async function postAtOnce(
   for (const body of bodies) {
     const json = JSON.stringify(body);
     socket.write(
-      `POST ${path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n` +
+      `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n` +
         `content-length: ${Buffer.byteLength(json)}\r\n\r\n${json}`,
     );
   }

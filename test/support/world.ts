@@ -20,8 +20,10 @@ export interface TestClock extends Clock {
 export interface Replica {
   readonly controller: Controller;
   readonly api: Api;
+  /** The same with a token. */
+  as(token: string): Api;
   /** A Socket.IO client on this replica, without a handshake. */
-  open(options?: { transports?: ('websocket' | 'polling')[] }): Promise<TestOrchestrator>;
+  open(options?: { transports?: ('websocket' | 'polling')[]; token?: string }): Promise<TestOrchestrator>;
   /** Resolves when so many sockets are open on this replica, as it sees it. */
   hasOpen(sockets: number): Promise<unknown>;
   /** A Socket.IO client on this replica whose handshake is acknowledged. */
@@ -119,6 +121,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     const replica: Replica = {
       controller,
       api: createApi(controller.url),
+      as: (token) => createApi(controller.url, token),
       open,
       hasOpen: (sockets) =>
         until(`${sockets} open sockets`, async () => {

@@ -1,5 +1,6 @@
 // Owns the statement that counts the rows of all tables in one snapshot.
 import { z } from 'zod';
+import { asArray, type Scope } from '../../scope.ts';
 import type { Query } from '../database.ts';
 
 const schema = z.object({
@@ -16,8 +17,10 @@ export type RowCounts = z.infer<typeof schema>;
 
 const statement = `
   SELECT json_build_object(
-    'organizations', (SELECT count(*) FROM organizations),
-    'pending_messages', (SELECT count(*) FROM orchestrator_messages WHERE status = 'pending'),
+    'organizations', (SELECT count(*) FROM organizations WHERE $1::text[] IS NULL OR organization_id = ANY ($1)),
+    'pending_messages', (SELECT count(*) FROM orchestrator_messages m WHERE status = 'pending' AND ($1::text[] IS NULL
+      OR EXISTS (SELECT FROM orchestrator_instances i
+                 WHERE i.orchestrator_id = m.orchestrator_id AND i.organization_id = ANY ($1)))),
     'instances', (SELECT json_build_object(
       'total', count(*),
       'by_status', json_build_object(
@@ -29,10 +32,10 @@ const statement = `
         'degraded', count(*) FILTER (WHERE health_status = 'degraded'),
         'unhealthy', count(*) FILTER (WHERE health_status = 'unhealthy'),
         'unknown', count(*) FILTER (WHERE health_status = 'unknown')))
-      FROM orchestrator_instances)
+      FROM orchestrator_instances WHERE $1::text[] IS NULL OR organization_id = ANY ($1))
   )::text AS counts`;
 
-export async function countRows(query: Query): Promise<RowCounts> {
-  const [row] = await query(statement);
+export async function countRows(query: Query, scope: Scope): Promise<RowCounts> {
+  const [row] = await query(statement, [asArray(scope)]);
   return schema.parse(JSON.parse(String(row?.counts)));
 }

@@ -1,4 +1,5 @@
 // Owns the statements that a batch of handshakes is written with.
+import { covers, type Scope } from '../../scope.ts';
 import type { Query, Row, Statements } from '../database.ts';
 import { LostRace } from '../failures.ts';
 import { settleOrganizations } from './disconnects.ts';
@@ -15,6 +16,8 @@ export interface Introduction {
   epoch: number | undefined;
   nodeId: string;
   at: Date;
+  /** An orchestrator that belongs to an organization outside of it stays as it is. */
+  scope: Scope;
   /** Whether its socket is still there: asked whenever it is about to be written. */
   wanted(): boolean;
 }
@@ -44,7 +47,12 @@ export interface Abandoned {
   kind: 'abandoned';
 }
 
-export type HandshakeOutcome = Introduced | Overtaken | Abandoned;
+/** It belongs to an organization outside of the scope: nothing was written for it. */
+export interface Foreign {
+  kind: 'foreign';
+}
+
+export type HandshakeOutcome = Introduced | Overtaken | Abandoned | Foreign;
 
 const input = `jsonb_to_recordset($1::jsonb) AS h (
   orchestrator_id text, organization_id text, name text, location text, features jsonb, metadata jsonb,
@@ -124,7 +132,9 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
   const outcomes = new Map<string, HandshakeOutcome>();
   for (const hello of hellos) {
     const epoch = epochIn(seen, hello);
-    if (hello.epoch === undefined || hello.epoch === epoch) valid.push(hello);
+    if (!isVisible(organizationIn(seen, hello), hello))
+      outcomes.set(hello.orchestratorId, { kind: 'foreign' });
+    else if (hello.epoch === undefined || hello.epoch === epoch) valid.push(hello);
     else {
       const nodeId = String(seen.get(hello.orchestratorId)?.node_id ?? 'none');
       outcomes.set(hello.orchestratorId, { kind: 'superseded', epoch, nodeId });
@@ -144,7 +154,8 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
   for (const hello of valid) {
     const organizationId = organizationIn(locked, hello);
     const unchanged = epochIn(locked, hello) === epochIn(seen, hello);
-    if (!unchanged || organizationId === undefined || !touched.has(organizationId) || !hello.wanted())
+    const isLost = organizationId === undefined || !touched.has(organizationId);
+    if (!unchanged || isLost || !isVisible(organizationId, hello) || !hello.wanted())
       throw new LostRace(`${hello.orchestratorId} changed between two statements`);
   }
 
@@ -164,6 +175,11 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
       settings: settings.get(row.organization_id) ?? {},
     });
   return outcomes;
+}
+
+/** One that is not there yet belongs to nobody. */
+function isVisible(organizationId: string | undefined, { scope }: Introduction): boolean {
+  return organizationId === undefined || covers(scope, organizationId);
 }
 
 function idsOf(hellos: readonly Introduction[]): string[] {

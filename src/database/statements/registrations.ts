@@ -1,4 +1,5 @@
 // Owns the statements that register an orchestrator, change its independence and remove it, all tables at once.
+import { covers, type Scope } from '../../scope.ts';
 import type { Database, Query } from '../database.ts';
 import { LostRace } from '../failures.ts';
 import { settleOrganizations } from './disconnects.ts';
@@ -17,6 +18,8 @@ export interface Registration {
   containerId: string | undefined;
   imageName: string | undefined;
   environmentVariables: Record<string, unknown> | undefined;
+  /** An orchestrator that belongs to an organization outside of it stays as it is. */
+  scope: Scope;
 }
 
 export interface Registered {
@@ -27,15 +30,22 @@ export interface Registered {
   created: boolean;
 }
 
-/** Inserts or updates both rows; an update leaves status, health and independence alone. */
-export function writeRegistration(database: Database, registration: Registration): Promise<Registered> {
+/**
+ * Inserts or updates both rows; an update leaves status, health and independence alone.
+ * @returns undefined, and changes nothing, if the orchestrator is there outside of the scope
+ */
+export async function writeRegistration(
+  database: Database,
+  registration: Registration,
+): Promise<Registered | undefined> {
   const { orchestratorId, organizationId, name, location } = registration;
   const features = registration.features === undefined ? null : JSON.stringify(registration.features);
   const environment =
     registration.environmentVariables === undefined
       ? null
       : JSON.stringify(registration.environmentVariables);
-  return database.transaction(async (query) => {
+  const taken = new Error(`orchestrator ${orchestratorId} belongs to another organization`);
+  const work = async (query: Query): Promise<Registered> => {
     await query(
       `INSERT INTO organizations (organization_id, name, location, features)
        VALUES ($1::text, COALESCE($2, 'Organization ' || $1::text), COALESCE($3, 'unknown'), COALESCE($4::jsonb, '{}'))
@@ -55,6 +65,8 @@ export function writeRegistration(database: Database, registration: Registration
     );
     if (before !== undefined && !locked.some((row) => row.organization_id === before.organization_id))
       throw new LostRace(`${orchestratorId} moved between two statements`);
+    // Thrown, so that no organization is left of it.
+    if (before !== undefined && !covers(registration.scope, String(before.organization_id))) throw taken;
     const [organization] = await query(
       `UPDATE organizations SET updated_at = now(),
          name = CASE WHEN $5 THEN COALESCE($2, name) ELSE name END,
@@ -102,7 +114,13 @@ export function writeRegistration(database: Database, registration: Registration
       isIndependent: instance?.is_independent === true,
       created: inserted.length > 0,
     };
-  });
+  };
+  try {
+    return await database.transaction(work);
+  } catch (error) {
+    if (error === taken) return undefined;
+    throw error;
+  }
 }
 
 export interface Independence {
@@ -119,10 +137,16 @@ export interface Independence {
  */
 export function writeIndependence(
   database: Database,
-  change: { orchestratorId: string; isIndependent: boolean; privacyMode: boolean | undefined; at: Date },
+  change: {
+    orchestratorId: string;
+    isIndependent: boolean;
+    privacyMode: boolean | undefined;
+    at: Date;
+    scope: Scope;
+  },
 ): Promise<Independence | undefined> {
   return database.transaction(async (query) => {
-    const organizationId = await lockInstance(query, change.orchestratorId);
+    const organizationId = await lockInstance(query, change.orchestratorId, change.scope);
     if (organizationId === undefined) return undefined;
     await query(
       'UPDATE organizations SET is_independent = $2, updated_at = now() WHERE organization_id = $1',
@@ -142,10 +166,10 @@ export function writeIndependence(
 
 /**
  * Locks the instance's organization and then the instance, as all do.
- * @returns the organization's id, or undefined for an unknown orchestrator
+ * @returns the organization's id, or undefined for an orchestrator that is unknown within the scope
  * @throws LostRace when the instance has moved in between
  */
-async function lockInstance(query: Query, orchestratorId: string): Promise<string | undefined> {
+async function lockInstance(query: Query, orchestratorId: string, scope: Scope): Promise<string | undefined> {
   const [organization] = await query(
     `SELECT organization_id FROM organizations
      WHERE organization_id = (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1)
@@ -159,7 +183,8 @@ async function lockInstance(query: Query, orchestratorId: string): Promise<strin
   if (instance === undefined) return undefined;
   if (organization === undefined || organization.organization_id !== instance.organization_id)
     throw new LostRace(`${orchestratorId} moved between two statements`);
-  return String(instance.organization_id);
+  const organizationId = String(instance.organization_id);
+  return covers(scope, organizationId) ? organizationId : undefined;
 }
 
 /** The flags of every orchestrator, by id. */
@@ -179,6 +204,8 @@ function asIndependence(row: Record<string, unknown>): Independence {
 }
 
 export interface Removed {
+  /** The one that it was of. */
+  organizationId: string;
   /** Rows of each table. */
   deleted: { messages: number; instances: number; organizations: number };
   /** Connections up to this epoch were those of what is removed; a higher one is of its successor. */
@@ -189,9 +216,13 @@ export interface Removed {
  * Deletes the instance, its messages, and its organization if that has no other instance.
  * @returns undefined for an unknown orchestrator
  */
-export function writeRemoval(database: Database, orchestratorId: string): Promise<Removed | undefined> {
+export function writeRemoval(
+  database: Database,
+  orchestratorId: string,
+  scope: Scope,
+): Promise<Removed | undefined> {
   return database.transaction(async (query) => {
-    const organizationId = await lockInstance(query, orchestratorId);
+    const organizationId = await lockInstance(query, orchestratorId, scope);
     if (organizationId === undefined) return undefined;
     const messages = await query('DELETE FROM orchestrator_messages WHERE orchestrator_id = $1 RETURNING 1', [
       orchestratorId,
@@ -208,6 +239,7 @@ export function writeRemoval(database: Database, orchestratorId: string): Promis
     );
     if (organizations.length === 0) await settleOrganizations(query, [organizationId]);
     return {
+      organizationId,
       deleted: { messages: messages.length, instances: 1, organizations: organizations.length },
       epoch: Number(instance?.connection_epoch),
     };

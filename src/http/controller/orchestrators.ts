@@ -1,57 +1,68 @@
 // Owns the dashboard's routes on orchestrators: as rows, and live.
 import { z } from 'zod';
+import { requireOrganization } from '../../access/caller.ts';
 import { notFound } from '../../fleet/errors.ts';
 import { identifier } from '../../fleet/identifiers.ts';
 import { type Instances, shownStatuses } from '../../fleet/instances.ts';
-import { jsonContainer, jsonObject, text } from '../../fleet/json.ts';
+import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Registrations } from '../../fleet/registrations.ts';
 import type { Presence, Present } from '../../redis/presence.ts';
+import { covers } from '../../scope.ts';
 import { cutPage, idParams, optionalPageQuery, pageQuery } from '../parameters.ts';
 import { presentInstance, presentPage } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
 
-const newInstance = z.object({
-  org_id: identifier,
-  orchestrator_id: identifier.nullish(),
-  name: text(1, 255),
-  location: text(1, 255).nullish(),
-  features: jsonContainer.nullish(),
-  metadata: jsonObject.nullish(),
+const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
+  newInstance: z.object({
+    org_id: identifier,
+    orchestrator_id: identifier.nullish(),
+    name: text(1, 255),
+    location: text(1, 255).nullish(),
+    features: jsonContainer.nullish(),
+    metadata: jsonObject.nullish(),
+  }),
 });
 
 export function orchestratorRoutes(fleet: {
   instances: Instances;
   registrations: Registrations;
   presence: Presence;
+  jsonSchemas: JsonSchemas;
 }): Route[] {
-  const { instances, registrations, presence } = fleet;
+  const { instances, registrations, presence, jsonSchemas } = fleet;
+  const { newInstance } = bodies(jsonSchemas);
   return [
     route({
       method: 'get',
       path: '/orchestrators',
+      access: 'fleet.read',
       summary: 'List orchestrator instances, newest first',
       query: pageQuery.extend({
         organization_id: identifier.optional(),
         status: z.enum(shownStatuses).optional(),
       }),
-      async answer({ query }) {
-        const page = await instances.list({
+      async answer({ query, caller }) {
+        const request = {
           page: query.page,
           pageSize: query.page_size,
           organizationId: query.organization_id,
           status: query.status,
-        });
+        };
+        const page = await instances.list(request, caller.scope);
         return { body: presentPage(page, presentInstance) };
       },
     }),
     route({
       method: 'get',
       path: '/orchestrators/live',
+      access: 'fleet.read',
       summary: 'List the orchestrators connected right now, from Redis alone',
       query: optionalPageQuery.extend({ organization_id: identifier.optional() }),
-      async answer({ query }) {
+      async answer({ query, caller }) {
         const all = (await presence.list()).filter(
-          (each) => query.organization_id === undefined || each.organization_id === query.organization_id,
+          (each) =>
+            (query.organization_id === undefined || each.organization_id === query.organization_id) &&
+            covers(caller.scope, each.organization_id),
         );
         const shown = cutPage(all, query).map((each) => [each.orchestrator_id, presentLive(each)]);
         return { body: { orchestrators: Object.fromEntries(shown), total_count: all.length } };
@@ -60,30 +71,42 @@ export function orchestratorRoutes(fleet: {
     route({
       method: 'get',
       path: '/orchestrators/live/:id',
+      access: 'fleet.read',
       summary: 'Get one orchestrator that is connected right now',
       params: idParams,
-      async answer({ params }) {
+      async answer({ params, caller }) {
         const present = await presence.get(params.id);
-        if (present === undefined) throw notFound('Live orchestrator', params.id);
+        if (present === undefined || !covers(caller.scope, present.organization_id))
+          throw notFound('Live orchestrator', params.id);
         return { body: { orchestrator_id: params.id, ...presentLive(present) } };
       },
     }),
     route({
       method: 'get',
       path: '/orchestrators/:id',
+      access: 'fleet.read',
       summary: 'Get one orchestrator instance',
       params: idParams,
-      async answer({ params }) {
-        return { body: presentInstance(await instances.get(params.id)) };
+      async answer({ params, caller }) {
+        return { body: presentInstance(await instances.get(params.id, caller.scope)) };
       },
     }),
     route({
       method: 'post',
       path: '/orchestrator-instances',
+      access: 'fleet.write',
+      audit: {
+        action: 'instance.create',
+        on: ({ body }) => ({
+          organization_id: body.org_id,
+          orchestrator_id: body.orchestrator_id ?? body.org_id,
+        }),
+      },
       summary: 'Create a placeholder for an orchestrator that will connect later',
       responses: { 201: 'Created', 409: 'already_exists' },
       body: newInstance,
-      async answer({ body }) {
+      async answer({ body, caller }) {
+        requireOrganization(caller, body.org_id);
         const instance = await instances.create({
           organizationId: body.org_id,
           orchestratorId: body.orchestrator_id ?? body.org_id,
@@ -99,12 +122,18 @@ export function orchestratorRoutes(fleet: {
     route({
       method: 'delete',
       path: '/orchestrator-instances/:id',
+      access: 'fleet.write',
+      audit: { action: 'instance.delete', on: ({ params }) => ({ orchestrator_id: params.id }) },
       summary: 'Delete an orchestrator instance, its messages, and its organization if that has no other',
       params: idParams,
-      async answer({ params }) {
-        const deleted = await registrations.deleteInstance(params.id);
+      async answer({ params, caller }) {
+        const { deleted, organizationId } = await registrations.deleteInstance(params.id, caller.scope);
         const message = `Orchestrator instance ${params.id} deleted`;
-        return { message, body: { orchestrator_id: params.id, deleted } };
+        return {
+          message,
+          about: { organization_id: organizationId },
+          body: { orchestrator_id: params.id, deleted },
+        };
       },
     }),
   ];

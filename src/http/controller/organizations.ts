@@ -1,49 +1,62 @@
 // Owns the dashboard's routes on organizations.
 import { z } from 'zod';
+import { requireOrganization } from '../../access/caller.ts';
 import { identifier } from '../../fleet/identifiers.ts';
-import { jsonContainer, jsonObject, text } from '../../fleet/json.ts';
+import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Organizations } from '../../fleet/organizations.ts';
 import { idParams, pageQuery } from '../parameters.ts';
 import { presentOrganization, presentPage } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
 
-const newOrganization = z.object({
-  org_id: identifier,
-  name: text(1, 255),
-  location: text(1, 255).nullish(),
-  features: jsonContainer.nullish(),
-  settings: jsonObject.nullish(),
-  metadata: jsonObject.nullish(),
+const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
+  newOrganization: z.object({
+    org_id: identifier,
+    name: text(1, 255),
+    location: text(1, 255).nullish(),
+    features: jsonContainer.nullish(),
+    settings: jsonObject.nullish(),
+    metadata: jsonObject.nullish(),
+  }),
 });
 
-export function organizationRoutes({ organizations }: { organizations: Organizations }): Route[] {
+export function organizationRoutes(fleet: {
+  organizations: Organizations;
+  jsonSchemas: JsonSchemas;
+}): Route[] {
+  const { organizations, jsonSchemas } = fleet;
+  const { newOrganization } = bodies(jsonSchemas);
   return [
     route({
       method: 'get',
       path: '/organizations',
+      access: 'fleet.read',
       summary: 'List organizations, newest first',
       query: pageQuery,
-      async answer({ query }) {
-        const page = await organizations.list({ page: query.page, pageSize: query.page_size });
+      async answer({ query, caller }) {
+        const page = await organizations.list({ page: query.page, pageSize: query.page_size }, caller.scope);
         return { body: presentPage(page, presentOrganization) };
       },
     }),
     route({
       method: 'get',
       path: '/organizations/:id',
+      access: 'fleet.read',
       summary: 'Get one organization',
       params: idParams,
-      async answer({ params }) {
-        return { body: presentOrganization(await organizations.get(params.id)) };
+      async answer({ params, caller }) {
+        return { body: presentOrganization(await organizations.get(params.id, caller.scope)) };
       },
     }),
     route({
       method: 'post',
       path: '/organizations',
+      access: 'fleet.write',
+      audit: { action: 'organization.create', on: ({ body }) => ({ organization_id: body.org_id }) },
       summary: 'Create an organization',
       responses: { 201: 'Created', 409: 'already_exists' },
       body: newOrganization,
-      async answer({ body }) {
+      async answer({ body, caller }) {
+        requireOrganization(caller, body.org_id);
         const organization = await organizations.create({
           organizationId: body.org_id,
           name: body.name,

@@ -12,14 +12,16 @@ export function statusRoutes(fleet: { overview: Overview; readiness: Readiness; 
     route({
       method: 'get',
       path: '/overview',
+      access: 'fleet.read',
       summary: 'True counts of the whole fleet',
-      async answer() {
-        return { body: { ...(await overview.read()) } };
+      async answer({ caller }) {
+        return { body: { ...(await overview.read(caller.scope)) } };
       },
     }),
     route({
       method: 'get',
       path: '/health',
+      access: 'fleet.read',
       summary: 'Health of the controller and of the stores it needs',
       async answer() {
         const dependencies = await readiness.stores();

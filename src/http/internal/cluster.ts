@@ -1,9 +1,11 @@
 // Owns the administration's routes on the cluster: its log, its health, its replicas.
 import { z } from 'zod';
 import { identifier } from '../../fleet/identifiers.ts';
+import type { Instances } from '../../fleet/instances.ts';
 import type { Lease } from '../../redis/lease.ts';
 import type { LogLine, LogRing } from '../../redis/log-ring.ts';
 import type { Presence } from '../../redis/presence.ts';
+import { covers, type Scope } from '../../scope.ts';
 import { serviceName } from '../controller/status.ts';
 import { limit } from '../parameters.ts';
 import { type Route, route } from '../route.ts';
@@ -17,16 +19,45 @@ const logsQuery = z.object({
   limit: limit(200),
 });
 
-export function clusterRoutes(fleet: { logRing: LogRing; presence: Presence; lease: Lease }): Route[] {
-  const { logRing, presence, lease } = fleet;
+export function clusterRoutes(fleet: {
+  logRing: LogRing;
+  instances: Instances;
+  presence: Presence;
+  lease: Lease;
+}): Route[] {
+  const { logRing, instances, presence, lease } = fleet;
+
+  /** Those of the caller's organizations: of them, or of their orchestrators. */
+  async function visibleLines(lines: LogLine[], scope: Scope): Promise<LogLine[]> {
+    if (scope === undefined) return lines;
+    const ids = new Set(lines.flatMap((line) => line.orchestrator_id ?? []));
+    const own = await instances.within([...ids], scope);
+    return lines.filter(({ organization_id, orchestrator_id }) =>
+      organization_id === undefined
+        ? orchestrator_id !== undefined && own.has(orchestrator_id)
+        : covers(scope, organization_id),
+    );
+  }
+
+  /** Connections of the caller's organizations, by node; undefined for a caller that sees the whole fleet. */
+  async function connectedByNode(scope: Scope): Promise<Map<string, number> | undefined> {
+    if (scope === undefined) return undefined;
+    const counts = new Map<string, number>();
+    for (const { organization_id, node_id } of await presence.list())
+      if (covers(scope, organization_id)) counts.set(node_id, (counts.get(node_id) ?? 0) + 1);
+    return counts;
+  }
+
   return [
     route({
       method: 'get',
       path: '/logs',
+      access: 'administer',
       summary: 'The newest log lines of the whole cluster; reading them writes none',
       query: logsQuery,
-      async answer({ query }) {
-        const matching = (await logRing.read()).filter((line) => matches(line, query));
+      async answer({ query, caller }) {
+        const lines = await visibleLines(await logRing.read(), caller.scope);
+        const matching = lines.filter((line) => matches(line, query));
         return {
           body: { data: { items: matching.slice(0, query.limit).map(presentLine), total: matching.length } },
         };
@@ -35,22 +66,24 @@ export function clusterRoutes(fleet: { logRing: LogRing; presence: Presence; lea
     route({
       method: 'get',
       path: '/health',
+      access: 'administer',
       summary: 'Health of the cluster’s sockets',
-      async answer() {
-        return {
-          body: {
-            service: serviceName,
-            ws: { status: 'healthy', active_connections: await presence.count() },
-          },
-        };
+      async answer({ caller }) {
+        const connected = await connectedByNode(caller.scope);
+        const count = connected?.values().reduce((sum, of) => sum + of, 0) ?? (await presence.count());
+        return { body: { service: serviceName, ws: { status: 'healthy', active_connections: count } } };
       },
     }),
     route({
       method: 'get',
       path: '/nodes',
+      access: 'administer',
       summary: 'The live replicas',
-      async answer() {
-        const nodes = await lease.list();
+      async answer({ caller }) {
+        const connected = await connectedByNode(caller.scope);
+        const nodes = (await lease.list()).map((node) =>
+          connected === undefined ? node : { ...node, connections: connected.get(node.node_id) ?? 0 },
+        );
         return { body: { nodes, total_count: nodes.length } };
       },
     }),
@@ -66,6 +99,7 @@ function matches(line: LogLine, query: z.output<typeof logsQuery>): boolean {
   );
 }
 
-function presentLine({ id, timestamp, level, message, source, node_id, event, orchestrator_id }: LogLine) {
-  return { id, timestamp, level, message, source, node_id, event, orchestrator_id };
+function presentLine(line: LogLine) {
+  const { id, timestamp, level, message, source, node_id, event, orchestrator_id, audit } = line;
+  return { id, timestamp, level, message, source, node_id, event, orchestrator_id, audit };
 }

@@ -1,18 +1,22 @@
 // Owns the administration's routes on messages: create, list, decide.
 import { z } from 'zod';
+import { requireSelf } from '../../access/caller.ts';
 import { messageStatuses, messageTypes } from '../../database/orchestrator-messages.ts';
 import { identifier } from '../../fleet/identifiers.ts';
-import { jsonObject, text } from '../../fleet/json.ts';
+import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Messages } from '../../fleet/messages.ts';
 import { idParams, limit } from '../parameters.ts';
 import { presentMessage } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
 
 const messageId = z.string().regex(/^[A-Za-z0-9._-]{1,400}$/, 'is no message id');
-const newMessage = z.object({
-  message_type: z.enum(messageTypes),
-  content: text(1, 100_000),
-  metadata: jsonObject.nullish(),
+const bodies = ({ jsonObject }: JsonSchemas) => ({
+  newMessage: z.object({
+    message_type: z.enum(messageTypes),
+    content: text(1, 100_000),
+    metadata: jsonObject.nullish(),
+  }),
+  decision: z.object({ status: z.enum(['accepted', 'dismissed']) }),
 });
 const filterQuery = z.object({
   message_type: z.enum(messageTypes).optional(),
@@ -20,19 +24,23 @@ const filterQuery = z.object({
   limit: limit(100),
   before: messageId.optional(),
 });
-const decision = z.object({ status: z.enum(['accepted', 'dismissed']) });
 
-export function messageRoutes({ messages }: { messages: Messages }): Route[] {
+export function messageRoutes(fleet: { messages: Messages; jsonSchemas: JsonSchemas }): Route[] {
+  const { messages, jsonSchemas } = fleet;
+  const { newMessage, decision } = bodies(jsonSchemas);
   return [
     route({
       method: 'post',
       path: '/orchestrators/:id/messages',
+      access: 'administer',
+      audit: { action: 'message.create', on: ({ params }) => ({ orchestrator_id: params.id }) },
       summary: 'Create a recommendation or a monitoring message for an orchestrator',
       responses: { 201: 'Created' },
       params: idParams,
       body: newMessage,
-      async answer({ params, body }) {
+      async answer({ params, body, caller }) {
         const message = await messages.create({
+          scope: caller.scope,
           orchestratorId: params.id,
           messageType: body.message_type,
           content: body.content,
@@ -40,6 +48,7 @@ export function messageRoutes({ messages }: { messages: Messages }): Route[] {
         });
         return {
           status: 201,
+          about: { message_id: message.id },
           message: `Message ${message.id} created for ${params.id}`,
           body: {
             message_id: message.id,
@@ -53,12 +62,14 @@ export function messageRoutes({ messages }: { messages: Messages }): Route[] {
     route({
       method: 'get',
       path: '/orchestrators/:id/messages',
+      access: 'own.read',
       summary: 'List the messages for an orchestrator, newest first',
       params: idParams,
       query: filterQuery,
-      async answer({ params, query }) {
+      async answer({ params, query, caller }) {
+        requireSelf(caller, params.id);
         const { message_type: messageType, ...rest } = query;
-        const list = await messages.listFor(params.id, { ...rest, messageType });
+        const list = await messages.listFor(params.id, { ...rest, messageType, reach: caller });
         return {
           body: {
             orchestrator_id: params.id,
@@ -71,24 +82,28 @@ export function messageRoutes({ messages }: { messages: Messages }): Route[] {
     route({
       method: 'get',
       path: '/messages',
+      access: 'administer',
       summary: 'List the messages for all orchestrators, newest first',
       query: filterQuery.extend({ orchestrator_id: identifier.optional() }),
-      async answer({ query }) {
+      async answer({ query, caller }) {
         const { message_type: messageType, orchestrator_id: orchestratorId, ...rest } = query;
-        const list = await messages.list({ ...rest, messageType, orchestratorId });
+        const list = await messages.list({ ...rest, messageType, orchestratorId, reach: caller });
         return { body: { messages: list.messages.map(presentMessage), total_count: list.totalCount } };
       },
     }),
     route({
       method: 'put',
       path: '/messages/:id/status',
+      access: 'own.decide',
+      audit: { action: 'message.decide', on: ({ params }) => ({ message_id: params.id }) },
       summary: 'Accept or dismiss a message; the same decision again changes nothing',
       responses: { 409: 'already_decided' },
       params: z.object({ id: messageId }),
       body: decision,
-      async answer({ params, body }) {
-        const message = await messages.decide(params.id, body.status);
+      async answer({ params, body, caller }) {
+        const message = await messages.decide(params.id, body.status, caller);
         return {
+          about: { orchestrator_id: message.orchestratorId },
           message: `Message ${message.id} is ${message.status}`,
           body: { message_id: message.id, status: message.status, orchestrator_id: message.orchestratorId },
         };

@@ -1,0 +1,73 @@
+// Owns the keys that an identity provider publishes: fetched, kept, and fetched again when they are rotated.
+import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose';
+import { reasonOf } from '../availability.ts';
+import { unavailable } from '../fleet/errors.ts';
+import type { Log } from '../log.ts';
+
+/** The signatures that a published key may be of: never HS256, whose key is no public one. */
+export const publishedAlgorithms = ['EdDSA', 'Ed25519', 'ES256', 'RS256', 'PS256'];
+
+/**
+ * The key for a token, as `jose` asks for it.
+ * @param options.cacheMs the keys are fetched again once they are so old
+ * @param options.cooldownMs a key that is not among them makes them be fetched again, once in so long
+ * @param options.staleMs while the provider is away, keys that were fetched no longer ago still count
+ * @throws unavailable when the provider is away and no keys are known
+ */
+export function createKeySetUrl(options: {
+  url: string;
+  timeoutMs: number;
+  cacheMs: number;
+  cooldownMs: number;
+  staleMs: number;
+  now(): number;
+  log: Log;
+}): JWTVerifyGetKey {
+  const { cooldownMs, staleMs, now, log } = options;
+  // What is behind a `?`, or before an `@`, may be a secret.
+  const { origin, pathname } = new URL(options.url);
+  const shown = `${origin}${pathname}`;
+  let fetchedAtMs = Number.NEGATIVE_INFINITY;
+  let failure: { atMs: number; error: unknown } | undefined;
+
+  async function fetchKeys(url: string, init: RequestInit): Promise<Response> {
+    // Tokens that name unknown keys must not make every call wait for a provider that is away.
+    if (failure !== undefined && now() - failure.atMs < cooldownMs) throw failure.error;
+    try {
+      const response = await fetch(url, init);
+      if (response.status !== 200) throw new Error(`it answered ${response.status}`);
+      if (failure !== undefined) log.info({ event: 'auth' }, 'The keys for tokens can be fetched again');
+      failure = undefined;
+      fetchedAtMs = now();
+      return response;
+    } catch (error) {
+      if (failure === undefined)
+        log.warn(
+          { event: 'auth', reason: reasonOf(error) },
+          `The keys for tokens cannot be fetched from ${shown}; those known count for ${staleMs} ms more`,
+        );
+      failure = { atMs: now(), error };
+      throw error;
+    }
+  }
+
+  const remote = createRemoteJWKSet(new URL(options.url), {
+    timeoutDuration: options.timeoutMs,
+    cooldownDuration: cooldownMs,
+    cacheMaxAge: options.cacheMs,
+    [customFetch]: fetchKeys,
+  });
+
+  return async (header, token) => {
+    try {
+      return await remote(header, token);
+    } catch (error) {
+      if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys)
+        throw error;
+      const known = remote.jwks();
+      if (known === undefined || now() - fetchedAtMs > staleMs)
+        throw unavailable('The provider of keys', error);
+      return createLocalJWKSet(known)(header, token);
+    }
+  };
+}

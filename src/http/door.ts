@@ -1,0 +1,79 @@
+// Owns the door of the REST side: who calls, whether that caller may, and the audit of what it changed.
+import type { Context } from 'koa';
+import type { Audit } from '../access/audit.ts';
+import { anyone, type Caller, may } from '../access/caller.ts';
+import { permissions } from '../access/roles.ts';
+import type { Tokens } from '../access/tokens.ts';
+import { asFleetError, forbidden } from '../fleet/errors.ts';
+import type { Log } from '../log.ts';
+import { createPacedWarning } from '../paced-warning.ts';
+import type { AddressOf } from './address.ts';
+import { HttpError } from './errors.ts';
+import { requestIdOf, setCaller, subjectOf, tokenOf } from './requests.ts';
+import type { Door } from './route.ts';
+
+/** @param dependencies.limitCaller counts a call of a token's `sub`. @throws rate_limited when it has too many */
+export function createDoor(dependencies: {
+  tokens: Tokens;
+  audit: Audit;
+  limitCaller(subject: string): Promise<void>;
+  addressOf: AddressOf;
+  log: Log;
+}): Door {
+  const { tokens, audit, limitCaller, addressOf, log } = dependencies;
+  const warnOfStranger = createPacedWarning({ log, event: 'unauthorized' });
+  const callOf = (ctx: Context) => `${ctx.method} ${ctx.path.slice(0, 200)}`;
+
+  async function identify(ctx: Context): Promise<Caller> {
+    try {
+      return await tokens.identify(tokenOf(ctx));
+    } catch (error) {
+      const known = asFleetError(error);
+      if (known?.code === 'unauthorized')
+        warnOfStranger(
+          { source: 'http', address: addressOf(ctx.req) },
+          `${callOf(ctx)} refused: ${known.message}`,
+        );
+      throw error;
+    }
+  }
+
+  return (route) => async (ctx, next) => {
+    const { access } = route;
+    if (access === 'public') {
+      setCaller(ctx, anyone);
+      return next();
+    }
+    const caller = await identify(ctx);
+    setCaller(ctx, caller);
+    if (caller.role !== 'anyone') await limitCaller(caller.subject);
+    const tell = (outcome: string) => {
+      if (route.audit === undefined) {
+        if (outcome === 'forbidden')
+          log.warn(
+            { source: 'http', event: 'forbidden', sub: caller.subject },
+            `${callOf(ctx)} refused: ${caller.subject} has the role ${caller.role}`,
+          );
+      } else
+        audit({
+          caller,
+          action: route.audit,
+          on: subjectOf(ctx),
+          call: callOf(ctx),
+          outcome,
+          requestId: requestIdOf(ctx),
+        });
+    };
+    try {
+      if (!may(caller, access))
+        throw forbidden(
+          `This needs the role ${permissions[access].join(' or ')}; the token has ${caller.role}`,
+        );
+      await next();
+      tell('done');
+    } catch (error) {
+      tell(error instanceof HttpError ? error.code : (asFleetError(error)?.code ?? 'internal_error'));
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,191 @@
+// Owns who is at the other end of a socket: let in by its token, only ever itself, and gone when the token ends.
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'socket.io';
+import { type Caller, may } from '../access/caller.ts';
+import type { Tokens } from '../access/tokens.ts';
+import type { Clock } from '../clock.ts';
+import { asFleetError, type FleetError } from '../fleet/errors.ts';
+import type { Log } from '../log.ts';
+import { createPacedWarning } from '../paced-warning.ts';
+import { covers, type Scope } from '../scope.ts';
+import type { Notices } from './notices.ts';
+import type { RefreshTokenAck, SocketError } from './protocol.ts';
+import type { Session } from './sessions.ts';
+
+/** Addresses are written to logs by whoever passes them on: a token must not be in one. */
+const queryNames = ['token', 'access_token', 'authorization', 'auth'];
+/** The longest that a timer can be set to. */
+const longestTimerMs = 2 ** 31 - 1;
+
+const callers = new WeakMap<Socket, Caller>();
+
+/**
+ * As a middleware of Socket.IO: takes `auth: { token }` of the connection. Who is refused gets a `connect_error` whose
+ * `data` is an error of the protocol, and is hung up on.
+ */
+export function createGate(dependencies: {
+  tokens: Tokens;
+  addressOf(request: IncomingMessage): string;
+  log: Log;
+}) {
+  const { tokens, addressOf, log } = dependencies;
+  const warnOfStranger = createPacedWarning({ log, event: 'unauthorized' });
+
+  async function identify(socket: Socket): Promise<SocketError | undefined> {
+    const { query, auth, headers } = socket.handshake;
+    if (queryNames.some((name) => query[name] !== undefined))
+      return unauthorized('the token belongs into `auth`, not into the address');
+    const refusal = tokens.refuseHost(headers.host);
+    if (refusal !== undefined) return { code: 'forbidden', message: refusal, retryable: false };
+    const token: unknown = auth.token;
+    if (token !== undefined && typeof token !== 'string') return unauthorized('the token must be a text');
+    try {
+      const caller = await tokens.identify(token);
+      if (!may(caller, 'connect'))
+        return forbidden(`this needs the role orchestrator; the token has ${caller.role}`);
+      callers.set(socket, caller);
+      return undefined;
+    } catch (error) {
+      return asSocketError(error);
+    }
+  }
+
+  return (socket: Socket, next: (error?: Error & { data?: SocketError }) => void): void => {
+    void identify(socket).then((refusal) => {
+      if (refusal === undefined) return next();
+      warnOfStranger(
+        { event: refusal.code, source: 'socket', address: addressOf(socket.request) },
+        `[C-OCS] WebSocket connection refused: ${refusal.message}`,
+      );
+      next(Object.assign(new Error(refusal.message), { data: refusal }));
+      // Behind what it was told.
+      setImmediate(() => socket.conn.close());
+    });
+  };
+}
+
+export interface Identity {
+  readonly subject: string;
+  /** The organizations that it is confined to. */
+  readonly scope: Scope;
+  /** Why this socket may not be that orchestrator of that organization; undefined: it may. */
+  refusal(orchestratorId: string, organizationId: string): SocketError | undefined;
+  /** Why this socket may not be that orchestrator, which belongs to an organization that its token is not of. */
+  refusalOfForeign(orchestratorId: string): SocketError;
+  /**
+   * Goes on with another token, which must be for the same orchestrator; says so if it is not taken.
+   * @returns what is acknowledged; undefined if it is not taken
+   */
+  renew(token: string, session: Session): Promise<RefreshTokenAck | undefined>;
+  /** The socket is gone. */
+  forget(): void;
+}
+
+/** @param context.expiryNoticeMs how long before its token ends an orchestrator is told, at most half of what is left */
+export function createIdentity(
+  socket: Socket,
+  context: { tokens: Tokens; notices: Notices; clock: Clock; expiryNoticeMs: number; log: Log },
+): Identity {
+  const { tokens, notices, clock, log } = context;
+  const first = callers.get(socket);
+  if (first === undefined) throw new Error('a socket came past the gate');
+  let caller: Caller = first;
+  let timer: NodeJS.Timeout | undefined;
+
+  function watch(): void {
+    clearTimeout(timer);
+    const { expiresAtMs } = caller;
+    if (expiresAtMs === undefined) return;
+    const leftMs = expiresAtMs - clock.now();
+    at(expiresAtMs - Math.min(context.expiryNoticeMs, leftMs / 2), () => {
+      notices.fail(expired('is about to expire', Math.max(0, expiresAtMs - clock.now())));
+      at(expiresAtMs, () => notices.end(expired('has expired')));
+    });
+  }
+
+  function at(dueMs: number, act: () => void): void {
+    const leftMs = dueMs - clock.now();
+    timer =
+      leftMs > longestTimerMs
+        ? setTimeout(() => at(dueMs, act), longestTimerMs)
+        : setTimeout(act, Math.max(0, leftMs));
+  }
+
+  function refusalOf(of: Caller, orchestratorId: string, organizationId: string): SocketError | undefined {
+    if (!may(of, 'connect')) return forbidden(`this needs the role orchestrator; the token has ${of.role}`);
+    if (of.orchestrators?.has(orchestratorId) === false)
+      return forbidden(`the token of ${of.subject} does not name orchestrator ${orchestratorId}`);
+    if (!covers(of.scope, organizationId))
+      return forbidden(`the token of ${of.subject} does not name organization ${organizationId}`);
+    return undefined;
+  }
+
+  /** @returns why the token is not taken */
+  async function take(token: string, id: string, organizationId: string): Promise<SocketError | undefined> {
+    let next: Caller;
+    try {
+      next = await tokens.identify(token);
+    } catch (error) {
+      return { ...asSocketError(error), retryable: true };
+    }
+    const refusal = refusalOf(next, id, organizationId);
+    if (refusal !== undefined) return refusal;
+    caller = next;
+    if (socket.connected) watch();
+    return undefined;
+  }
+
+  watch();
+  return {
+    get subject() {
+      return caller.subject;
+    },
+    get scope() {
+      return caller.scope;
+    },
+    refusal: (orchestratorId, organizationId) => refusalOf(caller, orchestratorId, organizationId),
+    refusalOfForeign: (orchestratorId) =>
+      forbidden(
+        `the token of ${caller.subject} does not name the organization of orchestrator ${orchestratorId}`,
+      ),
+    async renew(token, { connection }) {
+      const { orchestratorId: id, entry } = connection;
+      const taken = await take(token, id, entry.organization_id);
+      if (taken !== undefined) {
+        log.warn(
+          { event: taken.code, orchestrator_id: id },
+          `[C-OCS] Token of ${id} not renewed: ${taken.message}`,
+        );
+        notices.fail(taken);
+        return undefined;
+      }
+      log.info({ event: 'refresh_token', orchestrator_id: id }, `[C-OCS] Token of ${id} renewed`);
+      const { expiresAtMs } = caller;
+      return {
+        type: 'refresh_token_ack',
+        expires_at: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
+        ts: new Date(clock.now()).toISOString(),
+      };
+    },
+    forget: () => clearTimeout(timer),
+  };
+}
+
+function expired(what: string, leftMs?: number): SocketError {
+  const message = `the token ${what}${leftMs === undefined ? '' : `: renew it with refresh_token within ${Math.round(leftMs / 1_000)} s`}`;
+  return { code: 'token_expired', message, retryable: true };
+}
+
+const unauthorized = (message: string): SocketError => ({ code: 'unauthorized', message, retryable: false });
+const forbidden = (message: string): SocketError => ({ code: 'forbidden', message, retryable: false });
+
+function asSocketError(error: unknown): SocketError {
+  const known: FleetError | undefined = asFleetError(error);
+  if (known?.code === 'unauthorized') return unauthorized(known.message);
+  return {
+    code: 'unavailable',
+    message: known?.message ?? 'the token could not be verified',
+    retryable: true,
+    retry_after_ms: (known?.retryAfterSeconds ?? 1) * 1_000,
+  };
+}

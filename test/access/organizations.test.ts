@@ -1,0 +1,207 @@
+import test from 'ava';
+import { dataOf, errorOf, fieldsOf } from '../support/answers.ts';
+import { connectAs, digestOf } from '../support/places.ts';
+import { asksForTokens, tokenOf } from '../support/tokens.ts';
+import { newTestKeys } from '../support/visitors.ts';
+import { openWorld } from '../support/world.ts';
+
+// Two organizations: north has one orchestrator connected and one that is independent, south has one connected.
+const keys = newTestKeys();
+const world = await openWorld({ replicas: 2, settings: asksForTokens(...keys.accepted) });
+const [first, second] = [world.replica(0), world.replica(1)];
+const adminOf = async (...organizations: string[]) =>
+  first.as(await tokenOf(keys.secret, 'admin', { subject: 'confined', organizations }));
+const everyone = first.as(await tokenOf(keys.secret, 'admin', { subject: 'unconfined' }));
+const north = await adminOf('north');
+const controller = '/api/v1/controller';
+const internal = '/api/v1/internal';
+
+const n1 = await connectAs(keys, first, { orchestrator: 'n1', organization: 'north' });
+const s1 = await connectAs(keys, second, { orchestrator: 's1', organization: 'south' });
+await everyone.post(`${controller}/orchestrator-instances`, {
+  org_id: 'north',
+  orchestrator_id: 'n2',
+  name: 'N2',
+});
+await everyone.put(`${internal}/orchestrators/n2/independence`, { is_independent: true });
+const messages: Record<string, string> = {};
+for (const id of ['n1', 'n2', 's1']) {
+  const { body } = await everyone.post(`${internal}/orchestrators/${id}/messages`, {
+    message_type: 'monitoring',
+    content: `For ${id}`,
+  });
+  messages[id] = body.message_id;
+}
+
+test.after.always(() => world.close());
+
+test.serial('rows of other organizations are in no list and no total', async (t) => {
+  const organizations = dataOf(t, await north.get(`${controller}/organizations`));
+  t.deepEqual(
+    organizations.items.map((row: { organization_id: string }) => row.organization_id),
+    ['north'],
+  );
+  t.is(organizations.total_items, 1);
+  const instances = dataOf(t, await north.get(`${controller}/orchestrators?page_size=1`));
+  t.deepEqual([instances.items.length, instances.total_items, instances.total_pages], [1, 2, 2]);
+  const asked = dataOf(t, await north.get(`${controller}/orchestrators?organization_id=south`));
+  t.deepEqual([asked.items, asked.total_items], [[], 0]);
+});
+
+test.serial('of those connected only its own are shown and counted', async (t) => {
+  const live = dataOf(t, await north.get(`${controller}/orchestrators/live`));
+  t.deepEqual([Object.keys(live.orchestrators), live.total_count], [['n1'], 1]);
+  const asked = dataOf(t, await north.get(`${controller}/orchestrators/live?organization_id=south`));
+  t.deepEqual(asked, { orchestrators: {}, total_count: 0 });
+});
+
+test.serial('messages of other organizations are in no list, no total and no page', async (t) => {
+  const all = fieldsOf(t, await north.get(`${internal}/messages`));
+  t.deepEqual(
+    all.messages.map((message: { id: string }) => message.id),
+    [messages.n2, messages.n1],
+  );
+  t.is(all.total_count, 2);
+  const asked = fieldsOf(t, await north.get(`${internal}/messages?orchestrator_id=s1`));
+  t.deepEqual([asked.messages, asked.total_count], [[], 0]);
+  errorOf(t, await north.get(`${internal}/messages?before=${messages.s1}`), 400, 'invalid_request', [
+    'query.before',
+  ]);
+});
+
+test.serial('the overview counts what is its own, and no heartbeats', async (t) => {
+  t.deepEqual(dataOf(t, await north.get(`${controller}/overview`)), {
+    organizations: 1,
+    instances: {
+      total: 2,
+      by_status: { active: 1, inactive: 0, independent: 1 },
+      by_health: { healthy: 1, degraded: 0, unhealthy: 0, unknown: 1 },
+    },
+    pending_messages: 2,
+    connected: 1,
+    nodes: 2,
+    heartbeats_per_minute: null,
+  });
+  const { connected, heartbeats_per_minute } = dataOf(t, await everyone.get(`${controller}/overview`));
+  t.deepEqual([connected, heartbeats_per_minute], [2, 0]);
+});
+
+test.serial('the connections of each replica are those of its own', async (t) => {
+  const counts = async (api: typeof north) => {
+    const { nodes } = fieldsOf(t, await api.get(`${internal}/nodes`));
+    const found = new Map<string, number>(
+      nodes.map((node: { node_id: string; connections: number }) => [node.node_id, node.connections]),
+    );
+    const { ws } = fieldsOf(t, await api.get(`${internal}/health`));
+    return [...[first, second].map((each) => found.get(each.controller.nodeId)), ws.active_connections];
+  };
+  t.deepEqual(await counts(north), [1, 0, 1]);
+  t.deepEqual(await counts(await adminOf('south')), [0, 1, 1]);
+  t.deepEqual(await counts(await adminOf('north', 'south')), [1, 1, 2]);
+  t.deepEqual(await counts(await adminOf()), [0, 0, 0]);
+});
+
+interface Line {
+  id: string;
+  message: string;
+  orchestrator_id?: string;
+}
+
+test.serial(
+  'the log has the lines of its own orchestrators and organizations, and none of the controller',
+  async (t) => {
+    errorOf(
+      t,
+      await north.post(`${controller}/organizations`, { org_id: 'north', name: 'Again' }),
+      409,
+      'already_exists',
+    );
+    const read = async (api: typeof north, query = '') => {
+      const { data } = fieldsOf(t, await api.get(`${internal}/logs?limit=1000${query}`));
+      t.is(data.total, data.items.length);
+      return data.items as Line[];
+    };
+    const shown = await read(north);
+    const all = await read(everyone);
+    const own = ({ orchestrator_id, message }: Line) =>
+      ['n1', 'n2'].includes(String(orchestrator_id)) || message.includes('organization.create north');
+    const [oldest] = shown.slice(-1);
+    t.deepEqual(
+      shown,
+      all.filter(own).filter((line) => line.id <= (shown[0]?.id ?? '')),
+    );
+    t.true(shown.some(({ message }) => message.includes('organization.create north: already_exists')));
+    t.true(
+      shown.some(({ message }) => message === `Message ${messages.n2} created for n2 (type: monitoring)`),
+    );
+    t.true(all.some(({ message }) => message.endsWith(`listens at ${first.controller.url}`)));
+    t.truthy(oldest);
+    t.deepEqual(await read(north, '&orchestrator_id=s1'), []);
+    t.true((await read(everyone, '&orchestrator_id=s1')).length > 0);
+    t.deepEqual(await read(await adminOf()), []);
+  },
+);
+
+test.serial('a token of no organization is shown nothing at all', async (t) => {
+  const nobody = await adminOf();
+  t.is(dataOf(t, await nobody.get(`${controller}/organizations`)).total_items, 0);
+  t.is(dataOf(t, await nobody.get(`${controller}/orchestrators`)).total_items, 0);
+  t.is(dataOf(t, await nobody.get(`${controller}/orchestrators/live`)).total_count, 0);
+  t.is(fieldsOf(t, await nobody.get(`${internal}/messages`)).total_count, 0);
+  const { organizations, instances, pending_messages, connected } = dataOf(
+    t,
+    await nobody.get(`${controller}/overview`),
+  );
+  t.deepEqual([organizations, instances.total, pending_messages, connected], [0, 0, 0, 0]);
+});
+
+test.serial('an orchestrator of another organization cannot be taken into one’s own', async (t) => {
+  const before = await digestOf(world);
+  const [heard, heardThere] = [n1.received.length, s1.received.length];
+  errorOf(
+    t,
+    await north.post(`${internal}/orchestrators/register`, {
+      organization_id: 'north',
+      orchestrator_id: 's1',
+      name: 'Mine now',
+    }),
+    409,
+    'already_exists',
+  );
+  errorOf(
+    t,
+    await north.post(`${controller}/orchestrator-instances`, {
+      org_id: 'north',
+      orchestrator_id: 's1',
+      name: 'Mine now',
+    }),
+    409,
+    'already_exists',
+  );
+  t.is(await digestOf(world), before);
+  t.deepEqual([n1.received.length, s1.received.length], [heard, heardThere]);
+  t.is(dataOf(t, await everyone.get(`${controller}/orchestrators/live/s1`)).organization_id, 'south');
+});
+
+test.serial(
+  'nor by a handshake: a token of one organization does not move an orchestrator of another',
+  async (t) => {
+    const before = await digestOf(world);
+    const thief = await first.open({
+      token: await tokenOf(keys.signing, 'orchestrator', { subject: 's1', organizations: ['north'] }),
+    });
+    thief.socket.emit('handshake', { data: { orchestrator_id: 's1', organization_id: 'north' } });
+    t.is((await thief.event('error')).code, 'forbidden');
+    await thief.closed();
+    t.is(await digestOf(world), before);
+    t.true(s1.socket.connected);
+  },
+);
+
+test.serial('an organization that a token names and that is not there yet can be made by it', async (t) => {
+  const west = await adminOf('west');
+  const made = { organization_id: 'west', orchestrator_id: 'w1' };
+  t.true(fieldsOf(t, await west.post(`${internal}/orchestrators/register`, made)).created);
+  t.is(dataOf(t, await west.get(`${controller}/orchestrators`)).total_items, 1);
+  errorOf(t, await north.get(`${controller}/orchestrators/w1`), 404, 'not_found');
+});
