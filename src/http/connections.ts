@@ -29,6 +29,16 @@ export const requireHost: Middleware = async (ctx, next) => {
   await next();
 };
 
+/** In absolute form (RFC 9112, 3.2.2) a target may name a host that is none: Koa throws wherever it is looked at. */
+export const requireReadableUrl: Middleware = async (ctx, next) => {
+  try {
+    void ctx.path;
+  } catch {
+    throw invalidRequest([{ path: 'url', message: 'cannot be read' }]);
+  }
+  await next();
+};
+
 /** @throws forbidden where anyone may call, if only by a name of this machine for itself, and another one was called */
 export function requireOwnName(tokens: Tokens): Middleware {
   return async (ctx, next) => {

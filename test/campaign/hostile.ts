@@ -55,9 +55,11 @@ const texts = [
   ...languageNames,
 ];
 
+const anyBinary = fc.string({ unit: 'binary' });
+
 export const hostileText: fc.Arbitrary<string> = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(...texts) },
-  { weight: 2, arbitrary: fc.string({ unit: 'binary' }) },
+  { weight: 2, arbitrary: anyBinary },
   {
     weight: 1,
     arbitrary: fc.string({ unit: fc.nat({ max: 0xffff }).map((code) => String.fromCharCode(code)) }),

@@ -51,7 +51,7 @@ function settingsOf(folder: string): SettingsChanges {
   return {
     socket: { heartbeatIntervalMs: 86_400_000, connectionsPerSecond: 1_000_000 },
     sweep: { everyMs: 86_400_000 },
-    logs: { ringSize: 1_000 },
+    logs: { ringSize: 500 },
     independence: { folder },
   };
 }
@@ -84,32 +84,27 @@ export async function openScene(): Promise<Scene> {
     return orchestrator;
   }
 
-  async function reset(): Promise<void> {
-    const kept = [...live, sessionId];
-    await world.sql('DELETE FROM orchestrator_messages');
-    await world.sql('DELETE FROM orchestrator_instances WHERE orchestrator_id <> ALL ($1)', [kept]);
-    await world.sql(`
+  // One way there and back for all of it.
+  await world.sql(`
+    CREATE FUNCTION campaign_reset(kept text[], fleet text[], messages text[]) RETURNS void LANGUAGE sql AS $$
+      DELETE FROM orchestrator_messages;
+      DELETE FROM orchestrator_instances WHERE orchestrator_id <> ALL (kept);
       DELETE FROM organizations o
-      WHERE NOT EXISTS (SELECT FROM orchestrator_instances i WHERE i.organization_id = o.organization_id)`);
-    await world.sql(
-      `INSERT INTO organizations (organization_id, name) SELECT id, id FROM unnest($1::text[]) AS id
-       ON CONFLICT DO NOTHING`,
-      [fleet],
-    );
-    await world.sql(
-      `INSERT INTO orchestrator_instances (orchestrator_id, organization_id, name)
-       SELECT id, id, id FROM unnest($1::text[]) AS id`,
-      [fleet],
-    );
-    await world.sql(
-      `INSERT INTO orchestrator_messages (id, orchestrator_id, message_type, content)
-       SELECT id, substring(id from 'msg_(.*)-\\d+'), 'monitoring', 'x' FROM unnest($1::text[]) AS id`,
-      [messageIds],
-    );
-    for (const id of live) {
-      const { status } = await replica.api.get(`/api/v1/controller/orchestrators/live/${id}`);
-      if (status !== 200 || connected.get(id)?.socket.connected !== true) await connect(id);
-    }
+      WHERE NOT EXISTS (SELECT FROM orchestrator_instances i WHERE i.organization_id = o.organization_id);
+      INSERT INTO organizations (organization_id, name) SELECT id, id FROM unnest(fleet) AS id
+      ON CONFLICT DO NOTHING;
+      INSERT INTO orchestrator_instances (orchestrator_id, organization_id, name)
+      SELECT id, id, id FROM unnest(fleet) AS id;
+      INSERT INTO orchestrator_messages (id, orchestrator_id, message_type, content)
+      SELECT id, substring(id from 'msg_(.*)-\\d+'), 'monitoring', 'x' FROM unnest(messages) AS id;
+    $$`);
+
+  async function reset(): Promise<void> {
+    await world.sql('SELECT campaign_reset($1, $2, $3)', [[...live, sessionId], fleet, messageIds]);
+    const { body } = await replica.api.get('/api/v1/controller/orchestrators/live');
+    for (const id of live)
+      if (!Object.hasOwn(body.data.orchestrators, id) || connected.get(id)?.socket.connected !== true)
+        await connect(id);
     await writes.reset();
   }
 

@@ -50,12 +50,16 @@ export function valuesOf(schema: JsonSchema, known: KnownIds): fc.Arbitrary<unkn
   }
 }
 
+/** One for all: its tables are large. */
+const anyText = fc.string({ maxLength: 100, unit: 'grapheme' });
+
 function textsOf(schema: JsonSchema, known: KnownIds): fc.Arbitrary<string> {
   if (typeof schema.pattern === 'string') {
     const matching = fc.stringMatching(new RegExp(schema.pattern), { size: 'small' });
     const ids = known(schema.pattern);
     return ids === undefined ? matching : fc.oneof({ weight: 9, arbitrary: ids }, matching);
   }
+  if (schema.minLength === undefined && schema.maxLength === undefined) return anyText;
   const minLength = numberIn(schema, 'minLength', 0);
   const maxLength = numberIn(schema, 'maxLength', 100);
   return fc.oneof(
