@@ -73,7 +73,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   const emit = createEmission(socket, createReceipts(socket), clock);
   const notices = createNotices(socket);
   const identity = createIdentity(socket, { ...context, notices });
-  const provisions = createProvisions({ ...context, socket, notices });
+  const provisions = createProvisions({ ...context, socket, notices, identity });
   const turnstile = createTurnstile();
   const rate = createEventRate({ ...context, now: () => performance.now() });
   const beats = createBeats({
@@ -305,19 +305,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {
-    return { connection, emit, supersede: leaveTo, end: notices.end, moved, sendAway };
-  }
-
-  function moved(): void {
-    if (session === undefined) return;
-    const { orchestratorId: id, entry } = session.connection;
-    const refusal = identity.refusal(id, entry.organization_id);
-    if (refusal === undefined) return;
-    log.warn(
-      { event: 'forbidden', orchestrator_id: id, sub: identity.subject },
-      `[C-OCS] Connection of ${id} ended: ${refusal.message}`,
-    );
-    notices.end(refusal);
+    const mayStay = () => identity.stays(connection.orchestratorId, connection.entry.organization_id);
+    return { connection, emit, supersede: leaveTo, end: notices.end, mayStay, sendAway };
   }
 
   function sendAway(afterMs: number, graceMs: number): void {

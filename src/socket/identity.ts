@@ -70,6 +70,11 @@ export interface Identity {
   readonly scope: Scope;
   /** Why this socket may not be that orchestrator of that organization; undefined: it may. */
   refusal(orchestratorId: string, organizationId: string): SocketError | undefined;
+  /**
+   * Whether this socket may still be that orchestrator, which was moved to that organization.
+   * If not, it is told why, and hung up on.
+   */
+  stays(orchestratorId: string, organizationId: string): boolean;
   /** Why this socket may not be that orchestrator, which belongs to an organization that its token is not of. */
   refusalOfForeign(orchestratorId: string): SocketError;
   /**
@@ -120,6 +125,12 @@ export function createIdentity(
     return undefined;
   }
 
+  /** Which organization that is, is not told. */
+  const refusalOfForeign = (orchestratorId: string): SocketError =>
+    forbidden(
+      `the token of ${caller.subject} does not name the organization of orchestrator ${orchestratorId}`,
+    );
+
   /** @returns why the token is not taken */
   async function take(token: string, id: string, organizationId: string): Promise<SocketError | undefined> {
     let next: Caller;
@@ -144,10 +155,17 @@ export function createIdentity(
       return caller.scope;
     },
     refusal: (orchestratorId, organizationId) => refusalOf(caller, orchestratorId, organizationId),
-    refusalOfForeign: (orchestratorId) =>
-      forbidden(
-        `the token of ${caller.subject} does not name the organization of orchestrator ${orchestratorId}`,
-      ),
+    stays(orchestratorId, organizationId) {
+      const refusal = refusalOf(caller, orchestratorId, organizationId);
+      if (refusal === undefined) return true;
+      log.warn(
+        { event: 'forbidden', orchestrator_id: orchestratorId, sub: caller.subject },
+        `[C-OCS] Connection of ${orchestratorId} ended: ${refusal.message}`,
+      );
+      notices.end(refusalOfForeign(orchestratorId));
+      return false;
+    },
+    refusalOfForeign,
     async renew(token, { connection }) {
       const { orchestratorId: id, entry } = connection;
       const taken = await take(token, id, entry.organization_id);

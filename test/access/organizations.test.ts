@@ -268,6 +268,42 @@ test.serial('not even when the other organization gets it at the same moment', a
   t.is((await rowsOf(world, 'contested')).instance?.organization_id, 'rival');
 });
 
+test.serial(
+  'who is moved out of the organizations of its token is hung up on, and shown nothing of the new ones',
+  async (t) => {
+    await everyone.post(`${controller}/organizations`, {
+      ...{ org_id: 'east', name: 'East', settings: { plan: 'only-for-east' } },
+    });
+    const token = await tokenOf(keys.signing, 'orchestrator', { subject: 'n3', organizations: ['north'] });
+    const register = (organization_id: string) =>
+      everyone.post(`${internal}/orchestrators/register`, { organization_id, orchestrator_id: 'n3' });
+    for (const replica of [first, second]) {
+      fieldsOf(t, await register('north'));
+      const n3 = await replica.open({ token });
+      await n3.handshake('n3', { organization_id: 'north' });
+      fieldsOf(t, await register('north'));
+      n3.socket.emit('provisioning_request', {});
+      fieldsOf(t, await register('east'));
+      n3.socket.emit('provisioning_request', {});
+      t.like(await n3.event('error'), { code: 'forbidden', retryable: false });
+      await n3.closed();
+      t.false(JSON.stringify(n3.received).includes('only-for-east'));
+    }
+  },
+);
+
+// Redis may not pass on that it was moved.
+test.serial('nor is it given their settings when it asks before that is known', async (t) => {
+  const token = await tokenOf(keys.signing, 'orchestrator', { subject: 'n4', organizations: ['north'] });
+  const n4 = await first.open({ token });
+  await n4.handshake('n4', { organization_id: 'north' });
+  await world.sql(`UPDATE orchestrator_instances SET organization_id = 'east' WHERE orchestrator_id = 'n4'`);
+  n4.socket.emit('provisioning_request', {});
+  t.like(await n4.event('error'), { code: 'forbidden', retryable: false });
+  await n4.closed();
+  t.false(JSON.stringify(n4.received).includes('only-for-east'));
+});
+
 test.serial('an organization that a token names and that is not there yet can be made by it', async (t) => {
   const west = await adminOf('west');
   const made = { organization_id: 'west', orchestrator_id: 'w1' };
