@@ -311,3 +311,37 @@ test.serial('an organization that a token names and that is not there yet can be
   t.is(dataOf(t, await west.get(`${controller}/orchestrators`)).total_items, 1);
   errorOf(t, await north.get(`${controller}/orchestrators/w1`), 404, 'not_found');
 });
+
+test.serial(
+  'a token that names no organization is good for its own, and for where it is registered',
+  async (t) => {
+    const open = async (id: string) =>
+      first.open({ token: await tokenOf(keys.signing, 'orchestrator', { subject: id }) });
+    const before = await digestOf(world);
+    const stranger = await open('stranger');
+    stranger.socket.emit('handshake', { data: { orchestrator_id: 'stranger', organization_id: 'south' } });
+    t.like(await stranger.event('error'), { code: 'forbidden', retryable: false });
+    await stranger.closed();
+    t.false(stranger.received.some(({ event }) => event === 'provision_config'));
+    t.is(await digestOf(world), before);
+
+    fieldsOf(
+      t,
+      await everyone.post(`${internal}/orchestrators/register`, {
+        organization_id: 'south',
+        orchestrator_id: 'invited',
+      }),
+    );
+    const invited = await open('invited');
+    await invited.handshake('invited', { organization_id: 'south' });
+    await invited.handshake('invited', { metadata: { name: 'Refreshed' } });
+    t.is((await rowsOf(world, 'invited')).instance?.organization_id, 'south');
+    invited.socket.emit('handshake', { data: { orchestrator_id: 'invited', organization_id: 'north' } });
+    t.like(await invited.event('error'), { code: 'forbidden' });
+    t.is((await rowsOf(world, 'invited')).instance?.organization_id, 'south');
+
+    const alone = await open('alone');
+    await alone.handshake('alone');
+    t.is((await rowsOf(world, 'alone')).instance?.organization_id, 'alone');
+  },
+);
