@@ -60,7 +60,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     if (unhandled.length > 0) throw new Error(`nobody handled ${describe(unhandled.splice(0)[0])}`);
     if (Object.keys(Object.prototype).length > 0 || Reflect.get({}, 'polluted') !== undefined)
       throw new Error('the prototype of all objects was changed');
-    const { status } = await scene.replica.api.get('/health/ready');
+    const { status } = await scene.api.get('/health/ready');
     if (status !== 200) throw new Error(`/health/ready answers ${status}`);
   }
 
