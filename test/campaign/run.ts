@@ -5,6 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { environmentFileName, jsonFileName } from '../../src/fleet/environment-files.ts';
 import { createRandom } from '../chaos/random.ts';
+import { connectTarget } from './doorstep.ts';
 import { eventTargets } from './events.ts';
 import { escapedName } from './hostile.ts';
 import { oddTargets } from './odd-targets.ts';
@@ -48,9 +49,12 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.off(event, note);
   });
   const scene = closing.use(await openScene());
-  const targets = [...(await routeTargets(scene)), ...eventTargets(scene), ...oddTargets(scene)].filter(
-    ({ name }) => options.only === undefined || name.includes(options.only),
-  );
+  const targets = [
+    ...(await routeTargets(scene)),
+    ...eventTargets(scene),
+    connectTarget(scene),
+    ...oddTargets(scene),
+  ].filter(({ name }) => options.only === undefined || name.includes(options.only));
 
   /** @throws naming what is wrong inside the controller */
   async function requireSound(): Promise<void> {
