@@ -131,7 +131,11 @@ const encodedText = (texts: fc.Arbitrary<string>): fc.Arbitrary<string> =>
 
 function segments(scene: Scene, schema: JsonSchema): fc.Arbitrary<string> {
   const right = valuesOf(schema, scene.known).map((value) => encoded(String(value)));
-  return fc.oneof({ weight: 3, arbitrary: right }, { weight: 1, arbitrary: encodedText(hostileText) });
+  return fc.oneof(
+    { withCrossShrink: true },
+    { weight: 3, arbitrary: right },
+    { weight: 1, arbitrary: encodedText(hostileText) },
+  );
 }
 
 function queries(scene: Scene, parameters: Operation['parameters']): fc.Arbitrary<string> {
@@ -155,6 +159,7 @@ function queries(scene: Scene, parameters: Operation['parameters']): fc.Arbitrar
   );
   return fc
     .oneof(
+      { withCrossShrink: true },
       { weight: names.length === 0 ? 12 : 5, arbitrary: fc.tuple(right, fc.constant([])) },
       { weight: 6, arbitrary: fc.tuple(right, oddOnes) },
     )
@@ -214,6 +219,7 @@ const oddHeaders: Request['headers'][] = [
 ];
 
 const headers: fc.Arbitrary<Request['headers']> = fc.oneof(
+  { withCrossShrink: true },
   { weight: 12, arbitrary: fc.constant([]) },
   { weight: 1, arbitrary: fc.constantFrom(...oddHeaders) },
 );
@@ -239,6 +245,7 @@ const contentTypes = [
   ...['APPLICATION/JSON', 'application/json, text/plain', 'json', '', '/', '\u00ff', 'application/__proto__'],
 ];
 const bodyHeaders: fc.Arbitrary<Request['headers']> = fc.oneof(
+  { withCrossShrink: true },
   { weight: 20, arbitrary: fc.constant([['Content-Type', 'application/json']] as const) },
   {
     weight: 2,
@@ -267,6 +274,7 @@ function bodies(scene: Scene, schema: JsonSchema): fc.Arbitrary<Body | undefined
 
 /** A body where none is asked for. */
 const strayBodies: fc.Arbitrary<Body | undefined> = fc.oneof(
+  { withCrossShrink: true },
   { weight: 12, arbitrary: fc.constant(undefined) },
   {
     weight: 1,
