@@ -35,7 +35,7 @@ export interface CampaignReport {
 const perRound = 40;
 /** Rounds until code is compiled, pools are filled and caches are warm: only then growth means a leak. */
 const warmUpShare = 0.2;
-const heapMayGrowBy = 0.2;
+const heapMayGrowBy = 0.1;
 
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
   const startedAt = performance.now();
