@@ -219,6 +219,7 @@ export async function startController(
     requireHostHeader: false,
     ...timeoutsOf(settings.http),
   });
+  http.setTimeout(settings.http.idleTimeoutMs);
   const calls = trackCalls(http);
   const rates = createRateLimits({ redis: redis.commands, keys, ...settings.limits, log });
   const addressOf = createAddressOf(settings.http.trustedProxies);
@@ -279,7 +280,7 @@ export async function startController(
     onIndependence: () => void independences.refreshFiles(),
     log,
   });
-  registerGauges(metrics, { sockets, admission, logRing });
+  registerGauges(metrics, { calls, sockets, admission, logRing });
 
   async function drain(): Promise<void> {
     readiness.drain();

@@ -8,6 +8,7 @@ import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
 import { jwkSetSchema } from './access/keys.ts';
 import { isLoopback } from './access/loopback.ts';
+import { hideCredentialsInText } from './credentials.ts';
 
 // The environment has only strings; a whole number in one is a whole number.
 const integer = (min: number, max = Number.MAX_SAFE_INTEGER) =>
@@ -79,6 +80,7 @@ const schema = z
       requestTimeoutMs: milliseconds,
       headersTimeoutMs: milliseconds,
       keepAliveTimeoutMs: milliseconds,
+      idleTimeoutMs: integer(35_000, 86_400_000),
     }),
     limits: z.strictObject({
       requestsPerAddress: limit,
@@ -286,7 +288,9 @@ function describe(error: z.ZodError, raw: unknown, variables: unknown): string {
         return issue.keys.map((key) => `${[...issue.path, key].join('.')}: no such setting`);
       const value = valueAt(raw, issue.path);
       const variable = variableOf(variables, issue.path);
-      const shown = typeof value === 'object' || isSecret(issue.path) ? '' : ` (is ${JSON.stringify(value)})`;
+      // Also where no secret belongs there may be one: a URL with its password in the wrong variable.
+      const told = hideCredentialsInText(String(JSON.stringify(value)));
+      const shown = typeof value === 'object' || isSecret(issue.path) ? '' : ` (is ${told})`;
       return [`${path}${typeof variable === 'string' ? ` (${variable})` : ''}: ${issue.message}${shown}`];
     })
     .join('\n');

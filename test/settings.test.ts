@@ -248,3 +248,11 @@ test('an environment that config/ does not know is a fault, and none is the lapt
   for (const env of [{}, { NODE_ENV: '' }, { NODE_ENV: 'development' }])
     t.is(loadSettings({ env: { ...urls, ...env } }).http.host, '127.0.0.1');
 });
+
+test('a URL that is refused is told without its password, also in a variable that is for something else', (t) => {
+  const env = { AUTH_JWKS_URL: 'ftp://u:secret@keys.example/set', REDIS_PREFIX: 'redis://:secret@cache' };
+  const faults = faultsOf(t, { ...stores, ...env });
+  t.is(faults.length, 2);
+  t.false(faults.join().includes('secret'));
+  t.true(faults.join().includes('(is "redis://[hidden]@cache")'));
+});

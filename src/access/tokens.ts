@@ -19,7 +19,8 @@ export const claimsSchema = z
   .object({
     /** Who it is; of an orchestrator its id. */
     sub: z.string().regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters'),
-    exp: z.number(),
+    /** In seconds, not in one of its fractions: no date is later. */
+    exp: z.number().max(8.64e12),
     role: z.enum(roles),
     /** Confines the token to these organizations. */
     organizations: z.array(identifier).max(1_000).optional(),

@@ -74,7 +74,10 @@ export function processRoutes(controller: {
   ];
 }
 
+/** What they answer never changes: it is made for the first who asks. */
 export function describingRoutes(api: { describe(): Record<string, unknown>; render(): string }): Route[] {
+  let description: string | undefined;
+  let page: string | undefined;
   return [
     route({
       method: 'get',
@@ -83,7 +86,8 @@ export function describingRoutes(api: { describe(): Record<string, unknown>; ren
       summary: 'This API as OpenAPI 3.1',
       responses: limited,
       async answer() {
-        return { body: api.describe() };
+        description ??= JSON.stringify(api.describe());
+        return { body: description, type: 'json' };
       },
     }),
     route({
@@ -93,7 +97,8 @@ export function describingRoutes(api: { describe(): Record<string, unknown>; ren
       summary: 'This API as a page',
       responses: limited,
       async answer() {
-        return { body: api.render(), type: 'html' };
+        page ??= api.render();
+        return { body: page, type: 'html' };
       },
     }),
   ];

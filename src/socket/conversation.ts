@@ -305,7 +305,19 @@ export function startConversation(socket: Socket, context: ConversationContext):
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {
-    return { connection, emit, supersede: leaveTo, end: notices.end, sendAway };
+    return { connection, emit, supersede: leaveTo, end: notices.end, moved, sendAway };
+  }
+
+  function moved(): void {
+    if (session === undefined) return;
+    const { orchestratorId: id, entry } = session.connection;
+    const refusal = identity.refusal(id, entry.organization_id);
+    if (refusal === undefined) return;
+    log.warn(
+      { event: 'forbidden', orchestrator_id: id, sub: identity.subject },
+      `[C-OCS] Connection of ${id} ended: ${refusal.message}`,
+    );
+    notices.end(refusal);
   }
 
   function sendAway(afterMs: number, graceMs: number): void {

@@ -1,5 +1,6 @@
 // Owns the pace at which new connections are let in, so that a fleet that comes back at once does not hold the event loop.
 import type { IncomingMessage } from 'node:http';
+import { isOfConnection } from './path.ts';
 
 /** As a middleware of Engine.IO. */
 export type Doorway = (request: IncomingMessage, response: unknown, next: () => void) => void;
@@ -43,9 +44,7 @@ export function createDoorway(options: {
   }
 
   return (request, _response, next) => {
-    const { searchParams } = new URL(request.url ?? '/', 'http://any');
-    // A poll, or an upgrade, of a connection that is in already.
-    if (searchParams.has('sid')) return next();
+    if (isOfConnection(request)) return next();
     // Between HTTP's listeners and the websocket's a lost connection would be an error that nobody handles.
     request.socket.on('error', ignore);
     queue.push({ request, next });

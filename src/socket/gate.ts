@@ -6,6 +6,7 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { answerPlainly, type PlainAnswer, plainHeaders, writePlainly } from '../plain-answer.ts';
 import type { RateLimit } from '../redis/rate-limits.ts';
+import { isOfConnection } from './path.ts';
 
 type Reason = 'origin' | 'rate' | 'full';
 
@@ -40,8 +41,7 @@ export function guardGate(options: {
         code: 'forbidden',
         message: 'Pages of this origin may not connect',
       });
-    // A poll, or an upgrade, of a connection that is in already.
-    if (new URL(request.url ?? '/', 'http://any').searchParams.has('sid')) return next();
+    if (isOfConnection(request)) return next();
     // Between HTTP's listeners and the websocket's a lost connection would be an error that nobody handles.
     request.socket.on('error', ignore);
     void options.handshakes.take(options.addressOf(request)).then((retryAfterSeconds) => {

@@ -10,6 +10,13 @@ export function isForSockets(request: IncomingMessage): boolean {
   return path === socketPath || path === `${socketPath}/`;
 }
 
+/** Whether a request is a poll, or an upgrade, of a connection that is in already: read as Engine.IO reads it. */
+export function isOfConnection(request: IncomingMessage): boolean {
+  const { searchParams } = new URL(request.url ?? '/', 'http://any');
+  // Of several the last; an empty one asks for a new connection.
+  return (searchParams.getAll('sid').at(-1) ?? '') !== '';
+}
+
 /**
  * Gives the requests for the socket side to Socket.IO and all others to who listened before it was attached. It
  * compares a prefix, and would answer for `/wsx` as well.

@@ -154,6 +154,7 @@ export function openSockets(options: {
     try {
       const parked = await context.connections.refresh(session.connection);
       context.forward(parked, session);
+      session.moved();
     } catch (error) {
       log.warn(
         { source: 'socket', orchestrator_id: orchestratorId, reason: reasonOf(error) },

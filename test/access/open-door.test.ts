@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
 import { io } from 'socket.io-client';
 import { dataOf, linesOf } from '../support/answers.ts';
+import { sendRaw } from '../support/raw.ts';
 import { asksForTokens, newSecretKey } from '../support/tokens.ts';
 import { openWorld, type World } from '../support/world.ts';
 
@@ -131,3 +132,12 @@ for (const host of [
     t.is((await callAs(off, host)).status, 200);
     t.is(await connectAs(off, host), undefined);
   });
+
+test('without keys a call that names no host at all is refused', async (t) => {
+  const path = '/api/v1/controller/organizations';
+  for (const head of [`GET ${path} HTTP/1.0`, `GET ${path} HTTP/1.1\r\nHost:\r\nConnection: close`]) {
+    const { status, body } = await sendRaw(urlOf(keyless), `${head}\r\n\r\n`);
+    t.regex(status, /^HTTP\/1\.1 40[03] /, head);
+    t.false(body.includes('items'));
+  }
+});

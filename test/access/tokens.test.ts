@@ -73,6 +73,7 @@ const refused: [string, () => Promise<string>, RegExp][] = [
   ['not valid yet', () => withClaims({ nbf: Math.floor(Date.now() / 1_000) + 600 }), /not valid yet/],
   ['without an end', () => withClaims({ exp: undefined }), /has no exp/],
   ['whose end is no number', () => withClaims({ exp: 'later' }), /another exp|claims/],
+  ['whose end is in nanoseconds', () => withClaims({ exp: Date.now() * 1e6 }), /claims .* exp/],
   ['without a role', () => withClaims({ role: undefined }), /has no role/],
   ['of a role that there is not', () => withClaims({ role: 'root' }), /claims .* role/],
   ['of everybody', () => withClaims({ sub: undefined }), /has no sub/],

@@ -154,6 +154,19 @@ test('a client that gave up, or asked for nothing that there is, takes no place'
   t.pass();
 });
 
+test('a new connection that claims to be one of none is counted and bounded like any other', async (t) => {
+  const limits = { handshakesPerAddress: 3, handshakeWindowSeconds: 60 };
+  const world = await openGate({ limits, socket: { connectionsPerReplica: 2 } });
+  const url = urlOf(world);
+  const claims = ['&sid=', '&sid=any&sid=', '&sid', ''];
+  const statuses = [];
+  for (const claim of claims) statuses.push((await fetch(url + poll + claim)).status);
+  t.deepEqual(statuses, [200, 200, 503, 429]);
+  const upgrade = upgradeRequest().replace('transport=websocket', 'transport=websocket&sid=');
+  t.is(await firstLine(url, upgrade), 'HTTP/1.1 429 Too Many Requests');
+  t.is((await fetch(`${url}${poll}&sid=&sid=any`)).status, 400, 'there is no such connection');
+});
+
 test('a page of another origin is a 403, one of its own or of the list is let in, and so is what is no page', async (t) => {
   const world = await openGate({ http: { corsOrigins: ['https://dashboard.example.com'] } });
   const url = urlOf(world);
