@@ -56,7 +56,7 @@ function target(scene: Scene, name: string, calls: fc.Arbitrary<Packet>): Target
 
 function payloadsOf(scene: Scene, name: EventName): fc.Arbitrary<unknown> {
   const schema: JsonSchema = z.toJSONSchema(events[name], { io: 'input', unrepresentable: 'any' });
-  return valuesOf(schema, scene.guestIds);
+  return valuesOf(schema, scene.knownToGuests);
 }
 
 const otherNames: fc.Arbitrary<unknown> = fc.oneof(

@@ -148,6 +148,7 @@ export function hostileJson(
   const right = documents.map(write);
   const broken = fc.tuple(right, damage).map(([text, { how, at }]) => damages[how]?.(text, at) ?? text);
   return fc.oneof(
+    { withCrossShrink: true },
     { weight: 8, arbitrary: right },
     { weight: 11, arbitrary: changed },
     { weight: options.damaged ? 2 : 0, arbitrary: broken },

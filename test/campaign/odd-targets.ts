@@ -202,7 +202,7 @@ function engineTarget({ wire, writes, replica }: Scene): Target {
   });
 }
 
-function acknowledgementTarget({ session, writes, replica }: Scene): Target {
+function acknowledgementTarget({ session, writes, api }: Scene): Target {
   // Larger or deeper ones end the connection, or are none: tests of their own say so.
   const isTaken = (text: string) => {
     try {
@@ -224,7 +224,7 @@ function acknowledgementTarget({ session, writes, replica }: Scene): Target {
       socket.io.on('packet', onPacket);
       try {
         const path = `/api/v1/internal/orchestrators/${sessionId}/send`;
-        const { status, body } = await replica.api.post(path, { type: 'ask', ack: true, timeout_ms: 10_000 });
+        const { status, body } = await api.post(path, { type: 'ask', ack: true, timeout_ms: 10_000 });
         if (status !== 200 || body.type !== 'ask')
           throw new Error(`answered ${status}: ${JSON.stringify(body)}`);
       } finally {
