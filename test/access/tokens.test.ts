@@ -75,6 +75,7 @@ const refused: [string, () => Promise<string>, RegExp][] = [
   ['whose end is no number', () => withClaims({ exp: 'later' }), /another exp|claims/],
   ['whose end is in nanoseconds', () => withClaims({ exp: Date.now() * 1e6 }), /claims .* exp/],
   ['without a role', () => withClaims({ role: undefined }), /has no role/],
+  ['whose end is no date', () => withClaims({ exp: 1e300 }), /claims .* exp/],
   ['of a role that there is not', () => withClaims({ role: 'root' }), /claims .* role/],
   ['of everybody', () => withClaims({ sub: undefined }), /has no sub/],
   ['whose subject is no name', () => withClaims({ sub: 'a\nb' }), /claims .* sub/],
