@@ -3,6 +3,8 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 export interface Calls {
+  /** Calls that have begun and are not answered to the end. */
+  readonly size: number;
   /** Ends the connections whose call has not arrived whole, and those that were upgraded: nobody is told any more. */
   drop(): void;
 }
@@ -20,6 +22,9 @@ export function trackCalls(http: Server): Calls {
     socket.once('close', () => upgraded.delete(socket));
   });
   return {
+    get size() {
+      return inHand.size;
+    },
     drop() {
       for (const request of inHand) if (!request.complete) request.destroy();
       for (const socket of upgraded) socket.destroy();

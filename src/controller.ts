@@ -26,7 +26,7 @@ import { registerGauges } from './gauges.ts';
 import { createAddressOf } from './http/address.ts';
 import { createApps } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
-import { endStalled, timeoutsOf } from './http/connections.ts';
+import { timeoutsOf } from './http/connections.ts';
 import { type Listen, listen } from './listen.ts';
 import { createLogs } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -219,7 +219,7 @@ export async function startController(
     requireHostHeader: false,
     ...timeoutsOf(settings.http),
   });
-  endStalled(http, settings.http);
+  http.setTimeout(settings.http.idleTimeoutMs);
   const calls = trackCalls(http);
   const rates = createRateLimits({ redis: redis.commands, keys, ...settings.limits, log });
   const addressOf = createAddressOf(settings.http.trustedProxies);
@@ -280,7 +280,7 @@ export async function startController(
     onIndependence: () => void independences.refreshFiles(),
     log,
   });
-  registerGauges(metrics, { sockets, admission, logRing });
+  registerGauges(metrics, { calls, sockets, admission, logRing });
 
   async function drain(): Promise<void> {
     readiness.drain();
@@ -334,7 +334,7 @@ export async function startController(
         host: settings.http.host,
         port: settings.http.processPort ?? 0,
         timeouts: timeoutsOf(settings.http),
-        stalledTimeoutMs: settings.http.stalledTimeoutMs,
+        idleTimeoutMs: settings.http.idleTimeoutMs,
         clock,
       });
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);

@@ -2,7 +2,6 @@
 import { createServer, type RequestListener, type ServerOptions } from 'node:http';
 import type { Clock } from './clock.ts';
 import { answerClientErrors } from './http/client-errors.ts';
-import { endStalled } from './http/connections.ts';
 import { listen } from './listen.ts';
 
 export interface ProcessServer {
@@ -16,11 +15,11 @@ export async function openProcessServer(options: {
   host: string;
   port: number;
   timeouts: ServerOptions;
-  stalledTimeoutMs: number;
+  idleTimeoutMs: number;
   clock: Clock;
 }): Promise<ProcessServer> {
   const server = createServer({ requireHostHeader: false, ...options.timeouts }, options.handle);
-  endStalled(server, options);
+  server.setTimeout(options.idleTimeoutMs);
   answerClientErrors(server, options.clock);
   const url = await listen(options)(server);
   return {

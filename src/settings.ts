@@ -8,6 +8,7 @@ import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
 import { jwkSetSchema } from './access/keys.ts';
 import { isLoopback } from './access/loopback.ts';
+import { hideCredentialsInText } from './credentials.ts';
 
 // The environment has only strings; a whole number in one is a whole number.
 const integer = (min: number, max = Number.MAX_SAFE_INTEGER) =>
@@ -60,7 +61,10 @@ const jwkSet = z
 /** Keys that come over a network are only as good as the way they come. */
 const jwksUrl = z.preprocess(
   (value) => (value === '' ? null : value),
-  z.string().refine(isSafeUrl, { error: 'must be an https URL, or http on this machine' }).nullable(),
+  z
+    .string()
+    .refine(isSafeUrl, { error: 'must be an https URL, or http on this machine, without a user in it' })
+    .nullable(),
 );
 const level = z.enum(['debug', 'info', 'warn', 'error', 'fatal', 'silent']);
 
@@ -79,7 +83,7 @@ const schema = z
       requestTimeoutMs: milliseconds,
       headersTimeoutMs: milliseconds,
       keepAliveTimeoutMs: milliseconds,
-      stalledTimeoutMs: milliseconds,
+      idleTimeoutMs: milliseconds,
     }),
     limits: z.strictObject({
       requestsPerAddress: limit,
@@ -172,8 +176,8 @@ const schema = z
     path: ['http', 'headersTimeoutMs'],
     message: 'must be at most http.requestTimeoutMs, of which it is a part',
   })
-  .refine(({ http, socket }) => http.stalledTimeoutMs > Math.max(longestCallMs, socket.pingIntervalMs), {
-    path: ['http', 'stalledTimeoutMs'],
+  .refine(({ http, socket }) => http.idleTimeoutMs > Math.max(longestCallMs, socket.pingIntervalMs), {
+    path: ['http', 'idleTimeoutMs'],
     message: `must be more than ${longestCallMs} and socket.pingIntervalMs: so long a call or a poll may wait`,
   })
   .readonly();
@@ -267,6 +271,7 @@ function requireFileFor(environment: string | undefined): void {
 function isSafeUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
+  if (url.username !== '' || url.password !== '') return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
 }
 
@@ -290,7 +295,9 @@ function describe(error: z.ZodError, raw: unknown, variables: unknown): string {
         return issue.keys.map((key) => `${[...issue.path, key].join('.')}: no such setting`);
       const value = valueAt(raw, issue.path);
       const variable = variableOf(variables, issue.path);
-      const shown = typeof value === 'object' || isSecret(issue.path) ? '' : ` (is ${JSON.stringify(value)})`;
+      // Also where no secret belongs there may be one: a URL with its password in the wrong variable.
+      const told = hideCredentialsInText(String(JSON.stringify(value)));
+      const shown = typeof value === 'object' || isSecret(issue.path) ? '' : ` (is ${told})`;
       return [`${path}${typeof variable === 'string' ? ` (${variable})` : ''}: ${issue.message}${shown}`];
     })
     .join('\n');
@@ -303,7 +310,7 @@ function variableOf(variables: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function isSecret(path: readonly PropertyKey[]): boolean {
-  return String(path.at(-1)).endsWith('url') || path.slice(0, 2).join('.') === 'auth.keys';
+  return /url$/i.test(String(path.at(-1))) || path.slice(0, 2).join('.') === 'auth.keys';
 }
 
 function freeze<T extends object>(value: T): T {

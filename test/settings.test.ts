@@ -23,7 +23,7 @@ test('default.yaml has every setting but the stores', (t) => {
       requestTimeoutMs: 30_000,
       headersTimeoutMs: 10_000,
       keepAliveTimeoutMs: 65_000,
-      stalledTimeoutMs: 60_000,
+      idleTimeoutMs: 60_000,
     },
     limits: {
       requestsPerAddress: 6_000,
@@ -234,12 +234,12 @@ test('headers may not take longer than the request that they are a part of', (t)
 
 test('what may wait is not taken for stalled', (t) => {
   for (const changes of [
-    { http: { stalledTimeoutMs: 30_000 } },
-    { http: { stalledTimeoutMs: 40_000 }, socket: { pingIntervalMs: 40_000 } },
+    { http: { idleTimeoutMs: 30_000 } },
+    { http: { idleTimeoutMs: 40_000 }, socket: { pingIntervalMs: 40_000 } },
   ])
     t.regex(
       faultsOf(t, { ...stores, NODE_CONFIG: JSON.stringify(changes) })[0] ?? '',
-      /^http\.stalledTimeoutMs: must be more than 30000 and socket\.pingIntervalMs: /,
+      /^http\.idleTimeoutMs: must be more than 30000 and socket\.pingIntervalMs: /,
     );
 });
 
@@ -259,4 +259,12 @@ test('an environment that config/ does not know is a fault, and none is the lapt
   });
   for (const env of [{}, { NODE_ENV: '' }, { NODE_ENV: 'development' }])
     t.is(loadSettings({ env: { ...urls, ...env } }).http.host, '127.0.0.1');
+});
+
+test('a URL that is refused is told without its password, also in a variable that is for something else', (t) => {
+  const env = { AUTH_JWKS_URL: 'ftp://u:secret@keys.example/set', REDIS_PREFIX: 'redis://:secret@cache' };
+  const faults = faultsOf(t, { ...stores, ...env });
+  t.is(faults.length, 2);
+  t.false(faults.join().includes('secret'));
+  t.true(faults.join().includes('(is "redis://[hidden]@cache")'));
 });

@@ -54,7 +54,7 @@ export function createAudit({ log }: { log: Log }): Audit {
       source: 'audit',
       organization_id,
       orchestrator_id,
-      audit: { sub, role, action, call, message_id, outcome, request_id: requestId },
+      audit: { sub, role, action, call, organization_id, message_id, outcome, request_id: requestId },
     };
     const text = `${role} ${sub}: ${action} ${whom}: ${outcome} (request ${requestId})`;
     if (alarming.includes(outcome)) log.warn(line, text);

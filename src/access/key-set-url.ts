@@ -27,6 +27,9 @@ export function createKeySetUrl(options: {
   log: Log;
 }): JWTVerifyGetKey {
   const { cooldownMs, staleMs, now, log } = options;
+  // What is behind a `?`, or before an `@`, may be a secret.
+  const { origin, pathname } = new URL(options.url);
+  const shown = `${origin}${pathname}`;
   let fetchedAtMs = Number.NEGATIVE_INFINITY;
   let failure: { atMs: number; error: unknown } | undefined;
 
@@ -45,7 +48,7 @@ export function createKeySetUrl(options: {
       if (failure === undefined)
         log.warn(
           { event: 'auth', reason: reasonOf(error) },
-          `The keys for tokens cannot be fetched from ${options.url}; those known count for ${staleMs} ms more`,
+          `The keys for tokens cannot be fetched from ${shown}; those known count for ${staleMs} ms more`,
         );
       failure = { atMs: now(), error };
       throw error;

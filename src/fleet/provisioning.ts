@@ -1,6 +1,6 @@
 // Owns the configuration that an orchestrator is given, without what looks like a credential.
 import type { Clock } from '../clock.ts';
-import { hideCredentials } from '../credentials.ts';
+import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
 import type { Database } from '../database/database.ts';
 import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import type { Introduced } from '../database/statements/handshakes.ts';
@@ -35,8 +35,8 @@ export function createProvisioning(dependencies: { database: Database; clock: Cl
     data: {
       orchestrator_id: orchestratorId,
       organization_id: introduced.organizationId,
-      name: introduced.name,
-      location: introduced.location,
+      name: hideCredentialsInText(introduced.name),
+      location: hideCredentialsInText(introduced.location),
       features: hideCredentials(introduced.features),
       settings: hideCredentials(introduced.settings),
       metadata: hideCredentials(introduced.metadata),

@@ -21,7 +21,7 @@ import type { LogRing } from '../redis/log-ring.ts';
 import type { Presence } from '../redis/presence.ts';
 import type { RateLimits } from '../redis/rate-limits.ts';
 import type { AddressOf } from './address.ts';
-import { closeWhenDraining, requireHost, requireOwnName, requireTarget } from './connections.ts';
+import { closeWhenDraining, requireHost, requireOwnName, requireReadableUrl } from './connections.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
 import { statusRoutes } from './controller/status.ts';
@@ -135,7 +135,7 @@ function composeApp(
   app.use(measureRequests(dependencies.metrics));
   app.use(secureHeaders());
   app.use(answerErrors(dependencies));
-  app.use(requireTarget);
+  app.use(requireReadableUrl);
   app.use(cors);
   app.use(requireHost);
   app.use(requireOwnName(dependencies.tokens));

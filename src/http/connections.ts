@@ -1,6 +1,6 @@
 // Owns what the edge to people asks of a connection, and when it ends one.
-import type { Server, ServerOptions } from 'node:http';
-import type { Context, Middleware } from 'koa';
+import type { ServerOptions } from 'node:http';
+import type { Middleware } from 'koa';
 import type { Tokens } from '../access/tokens.ts';
 import { forbidden, invalidRequest } from '../fleet/errors.ts';
 import type { Readiness } from '../fleet/readiness.ts';
@@ -22,32 +22,20 @@ export function timeoutsOf(http: {
   };
 }
 
-/**
- * Ends a connection on which nothing moves, in either direction, for so long: Node would keep an answer that nobody
- * reads for ever. A connection of a websocket has its own pings, and is none of these any more.
- */
-export function endStalled(server: Server, { stalledTimeoutMs }: { stalledTimeoutMs: number }): void {
-  server.setTimeout(stalledTimeoutMs);
-}
-
-/** What is asked for may be a URL (RFC 9112, 3.2.2), or look like one and be none. @throws invalid_request */
-export const requireTarget: Middleware = async (ctx, next) => {
-  if (!hasPath(ctx)) throw invalidRequest([{ path: 'target', message: 'is no URL' }]);
-  await next();
-};
-
-function hasPath(ctx: Context): boolean {
-  try {
-    return ctx.path !== '';
-  } catch {
-    return false;
-  }
-}
-
 /** HTTP/1.1 asks for it (RFC 9112, 3.2). @throws invalid_request */
 export const requireHost: Middleware = async (ctx, next) => {
   if (ctx.req.httpVersion === '1.1' && ctx.req.headers.host === undefined)
     throw invalidRequest([{ path: 'headers.host', message: 'is required' }]);
+  await next();
+};
+
+/** In absolute form (RFC 9112, 3.2.2) a target may name a host that is none: Koa throws wherever it is looked at. */
+export const requireReadableUrl: Middleware = async (ctx, next) => {
+  try {
+    void ctx.path;
+  } catch {
+    throw invalidRequest([{ path: 'url', message: 'cannot be read' }]);
+  }
   await next();
 };
 

@@ -1,5 +1,5 @@
 // Owns how rows look to a client. What is not named here is never shown, nor is what looks like a credential.
-import { hideCredentials } from '../credentials.ts';
+import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
 import type { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import type { OrchestratorMessage } from '../database/orchestrator-messages.ts';
 import type { Organization } from '../database/organizations.ts';
@@ -10,8 +10,8 @@ const time = (date: Date | null | undefined) => date?.toISOString() ?? null;
 export function presentOrganization(row: Organization) {
   return {
     organization_id: row.organizationId,
-    name: row.name,
-    location: row.location,
+    name: hideCredentialsInText(row.name),
+    location: hideCredentialsInText(row.location),
     status: row.status,
     is_active: row.status === 'active',
     is_independent: row.isIndependent,
@@ -28,9 +28,9 @@ export function presentInstance(row: OrchestratorInstance) {
   return {
     orchestrator_id: row.orchestratorId,
     organization_id: row.organization.organizationId,
-    name: row.name,
-    organization_name: row.organization.name,
-    location: row.location,
+    name: hideCredentialsInText(row.name),
+    organization_name: hideCredentialsInText(row.organization.name),
+    location: hideCredentialsInText(row.location),
     status: shownStatus(row),
     health_status: row.healthStatus,
     is_independent: row.isIndependent,

@@ -74,7 +74,7 @@ export function processRoutes(controller: {
   ];
 }
 
-/** What describes the API stays as it is, and anybody may ask for it: it is made once, when first asked for. */
+/** What they answer never changes: it is made for the first who asks. */
 export function describingRoutes(api: { describe(): Record<string, unknown>; render(): string }): Route[] {
   let description: string | undefined;
   let page: string | undefined;

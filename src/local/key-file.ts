@@ -1,7 +1,7 @@
 // Owns the key that the local mode signs its tokens with: a file, made when the first token is.
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Jwk, jwkSetSchema } from '../access/keys.ts';
 import { type Minted, mintToken } from '../access/mint.ts';
@@ -31,8 +31,13 @@ export function parseKeys(json: string, where: string): Jwk[] {
   }
 }
 
-/** Makes the file with one new HS256 key, for its owner alone. */
-export async function createKeyFile(file: string, folder: string): Promise<string> {
+/**
+ * The set in the file as JSON text; the file is made with one new HS256 key, for its owner alone, if there is none.
+ * @returns `made` if this call did
+ */
+export async function openKeyFile(file: string): Promise<{ json: string; made: boolean }> {
+  const known = await readKeyFile(file);
+  if (known !== undefined) return { json: known, made: false };
   const key: Jwk = {
     kty: 'oct',
     alg: 'HS256',
@@ -40,9 +45,20 @@ export async function createKeyFile(file: string, folder: string): Promise<strin
     k: randomBytes(32).toString('base64url'),
   };
   const json = `${JSON.stringify({ keys: [key] }, undefined, 2)}\n`;
-  await mkdir(folder, { recursive: true });
-  await writeFile(file, json, { mode: 0o600, flag: 'wx' });
-  return json;
+  const mine = `${file}.${process.pid}`;
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(mine, json, { mode: 0o600, flag: 'wx' });
+  try {
+    // A link appears with its content or not at all: of two that make one, both sign with the first.
+    await link(mine, file);
+    return { json, made: true };
+  } catch (error) {
+    const first = await readKeyFile(file);
+    if (first === undefined) throw error;
+    return { json: first, made: false };
+  } finally {
+    await rm(mine, { force: true });
+  }
 }
 
 /** A token from now on, of the issuer and for the audience that the environment says. */

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { roles } from '../access/roles.ts';
 import { identifier } from '../fleet/identifiers.ts';
-import { createKeyFile, keyFileIn, localFolder, mintLocally, parseKeys, readKeyFile } from './key-file.ts';
+import { keyFileIn, localFolder, mintLocally, openKeyFile, parseKeys } from './key-file.ts';
 
 const usage = `Usage: npm run token -- --role ROLE [options]
 
@@ -35,10 +35,11 @@ const flagsSchema = z
     organizations: list.optional(),
     orchestrators: list.optional(),
   })
-  .refine(({ role, subject, orchestrators }) => role !== 'orchestrator' || (orchestrators ?? subject), {
-    path: ['subject'],
-    message: 'needed for an orchestrator: its id (or --orchestrators)',
-  });
+  .refine(
+    ({ role, subject, orchestrators }) =>
+      role !== 'orchestrator' || orchestrators !== undefined || identifier.safeParse(subject).success,
+    { path: ['subject'], message: 'must be the id of the orchestrator, unless there are --orchestrators' },
+  );
 
 const dayMs = 86_400_000;
 
@@ -96,12 +97,11 @@ async function mint({
 async function findKeys(): Promise<{ json: string; where: string }> {
   const given = process.env.AUTH_KEYS;
   if (given !== undefined && given !== '') return { json: given, where: 'AUTH_KEYS' };
-  const folder = localFolder();
-  const where = keyFileIn(folder);
-  const known = await readKeyFile(where);
-  if (known !== undefined) return { json: known, where };
-  process.stderr.write(
-    `A key was made, ${where}: from its next start on, npm start asks for tokens. Delete the file to go back.\n`,
-  );
-  return { json: await createKeyFile(where, folder), where };
+  const where = keyFileIn(localFolder());
+  const { json, made } = await openKeyFile(where);
+  if (made)
+    process.stderr.write(
+      `A key was made, ${where}: from its next start on, npm start asks for tokens. Delete the file to go back.\n`,
+    );
+  return { json, where };
 }

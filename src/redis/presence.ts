@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
-import { hideCredentials } from '../credentials.ts';
+import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
 import { PresenceIncomplete } from './failures.ts';
 import type { Keys } from './keys.ts';
 import { loadScript } from './script.ts';
@@ -159,7 +159,8 @@ export function createPresence(options: {
   return {
     async claim(orchestratorId, { epoch, entry, lastSeenMs }) {
       // Here, where every entry passes once: ten thousand are read at a time.
-      const shown = { ...entry, metadata: hideCredentials(entry.metadata) };
+      const { name, metadata } = entry;
+      const shown = { ...entry, name: hideCredentialsInText(name), metadata: hideCredentials(metadata) };
       const reply = claimReply.parse(
         await claimScript(
           [keys.owners, keys.presence(nodeId), keys.lastSeen, keys.parked(orchestratorId), keys.nodes],

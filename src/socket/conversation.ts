@@ -243,21 +243,22 @@ export function startConversation(socket: Socket, context: ConversationContext):
     committed: () => void,
   ): Promise<void> {
     const { name, location, features } = data.metadata ?? {};
+    const id = data.orchestrator_id;
+    const organizationId = organizationOf({ data });
     const hello = {
-      orchestratorId: data.orchestrator_id,
-      organizationId: organizationOf({ data }),
+      orchestratorId: id,
+      organizationId,
       name: name ?? undefined,
       location: location ?? undefined,
       features: features ?? undefined,
       metadata: data.metadata ?? undefined,
       current: session?.connection,
-      scope: identity.scope,
+      mayJoin: (from: string | undefined) => identity.mayJoin(id, organizationId, from),
       wanted: () => socket.connected,
     };
     const opened = await connections.open(hello, committed);
     if (opened.kind === 'abandoned') return;
-    if (opened.kind === 'foreign')
-      return refuseHandshake(data.orchestrator_id, identity.refusalOfForeign(data.orchestrator_id));
+    if (opened.kind === 'foreign') return refuseHandshake(id, identity.refusalOfForeign(id));
     if (opened.kind === 'superseded') return leaveTo(opened.owner);
     const { connection, previous } = opened;
     const repeated = session !== undefined;

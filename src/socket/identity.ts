@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts';
 import { asFleetError, type FleetError } from '../fleet/errors.ts';
 import type { Log } from '../log.ts';
 import { createPacedWarning } from '../paced-warning.ts';
-import { covers, type Scope } from '../scope.ts';
+import { covers } from '../scope.ts';
 import type { Notices } from './notices.ts';
 import type { RefreshTokenAck, SocketError } from './protocol.ts';
 import type { Session } from './sessions.ts';
@@ -66,8 +66,12 @@ export function createGate(dependencies: {
 
 export interface Identity {
   readonly subject: string;
-  /** The organizations that it is confined to. */
-  readonly scope: Scope;
+  /**
+   * Whether that orchestrator may be of that organization, when it is of `from` so far (undefined: it is new). One whose
+   * token names organizations comes from one of them, or from none; one whose token names none may be of its own, or
+   * stay where it was registered.
+   */
+  mayJoin(orchestratorId: string, organizationId: string, from: string | undefined): boolean;
   /** Why this socket may not be that orchestrator of that organization; undefined: it may. */
   refusal(orchestratorId: string, organizationId: string): SocketError | undefined;
   /**
@@ -128,7 +132,9 @@ export function createIdentity(
   /** Which organization that is, is not told. */
   const refusalOfForeign = (orchestratorId: string): SocketError =>
     forbidden(
-      `the token of ${caller.subject} does not name the organization of orchestrator ${orchestratorId}`,
+      caller.scope === undefined
+        ? `the token of ${caller.subject} names no organization: ${orchestratorId} may be of its own, or of the one it is registered in`
+        : `the token of ${caller.subject} does not name the organization of orchestrator ${orchestratorId}`,
     );
 
   /** @returns why the token is not taken */
@@ -151,8 +157,11 @@ export function createIdentity(
     get subject() {
       return caller.subject;
     },
-    get scope() {
-      return caller.scope;
+    mayJoin(orchestratorId, organizationId, from) {
+      const { role, scope } = caller;
+      if (role === 'anyone') return true;
+      if (scope !== undefined) return from === undefined || covers(scope, from);
+      return organizationId === orchestratorId || organizationId === from;
     },
     refusal: (orchestratorId, organizationId) => refusalOf(caller, orchestratorId, organizationId),
     stays(orchestratorId, organizationId) {

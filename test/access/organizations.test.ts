@@ -1,7 +1,10 @@
 import test from 'ava';
 import { dataOf, errorOf, fieldsOf } from '../support/answers.ts';
+import type { Answer } from '../support/api.ts';
 import { connectAs, digestOf } from '../support/places.ts';
+import { rowsOf } from '../support/rows.ts';
 import { asksForTokens, tokenOf } from '../support/tokens.ts';
+import { until } from '../support/until.ts';
 import { newTestKeys } from '../support/visitors.ts';
 import { openWorld } from '../support/world.ts';
 
@@ -67,6 +70,43 @@ test.serial('messages of other organizations are in no list, no total and no pag
   errorOf(t, await north.get(`${internal}/messages?before=${messages.s1}`), 400, 'invalid_request', [
     'query.before',
   ]);
+});
+
+test.serial('an orchestrator pages through its own messages alone', async (t) => {
+  const own = first.as(await tokenOf(keys.signing, 'orchestrator', { subject: 'n1' }));
+  const path = `${internal}/orchestrators/n1/messages`;
+  t.is(fieldsOf(t, await own.get(path)).total_count, 1);
+  errorOf(t, await own.get(`${path}?before=${messages.n2}`), 400, 'invalid_request', ['query.before']);
+});
+
+test.serial('what is of another organization is answered like what is not there at all', async (t) => {
+  const calls: ((id: string) => Promise<Answer>)[] = [
+    (id) => north.get(`${controller}/orchestrators/${id}`),
+    (id) => north.get(`${controller}/orchestrators/live/${id}`),
+    (id) => north.delete(`${controller}/orchestrator-instances/${id}`),
+    (id) => north.get(`${internal}/orchestrators/${id}/independence`),
+    (id) => north.put(`${internal}/orchestrators/${id}/independence`, { is_independent: true }),
+    (id) => north.get(`${internal}/orchestrators/${id}/messages`),
+    (id) =>
+      north.post(`${internal}/orchestrators/${id}/messages`, { message_type: 'monitoring', content: 'x' }),
+    (id) => north.post(`${internal}/orchestrators/${id}/send`, { type: 'note' }),
+    (id) => north.delete(`${internal}/orchestrators/${id}/deregister`),
+    (id) => north.post(`${internal}/orchestrators/heartbeat`, { orchestrator_id: id }),
+    (id) => north.get(`${controller}/organizations/${id === 's1' ? 'south' : id}`),
+    (id) =>
+      north.put(`${internal}/messages/${id === 's1' ? messages.s1 : id}/status`, { status: 'accepted' }),
+  ];
+  const names = new RegExp(`south|nobody|s1|${messages.s1}`, 'g');
+  for (const call of calls) {
+    const [foreign, absent] = [await call('s1'), await call('nobody')];
+    const told = ({ status, body: { message, code } }: Answer) => [
+      status,
+      code,
+      message.replace(names, 'it'),
+    ];
+    t.true(foreign.status >= 400);
+    t.deepEqual(told(foreign), told(absent));
+  }
 });
 
 test.serial('the overview counts what is its own, and no heartbeats', async (t) => {
@@ -230,6 +270,36 @@ test.serial(
   },
 );
 
+test.serial('not even when the other organization gets it at the same moment', async (t) => {
+  const insert = (organization: string, orchestrator: string) =>
+    world.hold(`
+      WITH made AS (INSERT INTO organizations (organization_id, name) VALUES ('${organization}', 'X') RETURNING *)
+      INSERT INTO orchestrator_instances (orchestrator_id, organization_id, name)
+      SELECT '${orchestrator}', organization_id, 'X' FROM made`);
+  const shakeHands = async (id: string, organization: string) => {
+    const token = await tokenOf(keys.signing, 'orchestrator', { subject: id, organizations: [organization] });
+    const orchestrator = await first.open({ token });
+    orchestrator.socket.emit('handshake', { data: { orchestrator_id: id, organization_id: organization } });
+    return orchestrator;
+  };
+  await using ahead = await insert('blocked', 'blocker');
+  await using held = await insert('rival', 'contested');
+  await shakeHands('blocker', 'blocked');
+  await ahead.awaited();
+  // Written together, behind the one that waits: the second has the rival organization locked as well.
+  const late = await shakeHands('contested', 'north');
+  const mate = await shakeHands('mate', 'rival');
+  await until('three handshakes to wait', async () =>
+    String((await world.api.get('/metrics')).body).includes('\nmoolai_handshakes_waiting 3\n'),
+  );
+  await ahead.release();
+  await held.awaited();
+  await held.release();
+  t.is((await late.event('error')).code, 'forbidden');
+  await mate.event('handshake_ack');
+  t.is((await rowsOf(world, 'contested')).instance?.organization_id, 'rival');
+});
+
 test.serial(
   'who is moved out of the organizations of its token is hung up on, and shown nothing of the new ones',
   async (t) => {
@@ -273,3 +343,37 @@ test.serial('an organization that a token names and that is not there yet can be
   t.is(dataOf(t, await west.get(`${controller}/orchestrators`)).total_items, 1);
   errorOf(t, await north.get(`${controller}/orchestrators/w1`), 404, 'not_found');
 });
+
+test.serial(
+  'a token that names no organization is good for its own, and for where it is registered',
+  async (t) => {
+    const open = async (id: string) =>
+      first.open({ token: await tokenOf(keys.signing, 'orchestrator', { subject: id }) });
+    const before = await digestOf(world);
+    const stranger = await open('stranger');
+    stranger.socket.emit('handshake', { data: { orchestrator_id: 'stranger', organization_id: 'south' } });
+    t.like(await stranger.event('error'), { code: 'forbidden', retryable: false });
+    await stranger.closed();
+    t.false(stranger.received.some(({ event }) => event === 'provision_config'));
+    t.is(await digestOf(world), before);
+
+    fieldsOf(
+      t,
+      await everyone.post(`${internal}/orchestrators/register`, {
+        organization_id: 'south',
+        orchestrator_id: 'invited',
+      }),
+    );
+    const invited = await open('invited');
+    await invited.handshake('invited', { organization_id: 'south' });
+    await invited.handshake('invited', { metadata: { name: 'Refreshed' } });
+    t.is((await rowsOf(world, 'invited')).instance?.organization_id, 'south');
+    invited.socket.emit('handshake', { data: { orchestrator_id: 'invited', organization_id: 'north' } });
+    t.like(await invited.event('error'), { code: 'forbidden' });
+    t.is((await rowsOf(world, 'invited')).instance?.organization_id, 'south');
+
+    const alone = await open('alone');
+    await alone.handshake('alone');
+    t.is((await rowsOf(world, 'alone')).instance?.organization_id, 'alone');
+  },
+);

@@ -55,9 +55,11 @@ const texts = [
   ...languageNames,
 ];
 
+const anyBinary = fc.string({ unit: 'binary' });
+
 export const hostileText: fc.Arbitrary<string> = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(...texts) },
-  { weight: 2, arbitrary: fc.string({ unit: 'binary' }) },
+  { weight: 2, arbitrary: anyBinary },
   {
     weight: 1,
     arbitrary: fc.string({ unit: fc.nat({ max: 0xffff }).map((code) => String.fromCharCode(code)) }),
@@ -146,6 +148,7 @@ export function hostileJson(
   const right = documents.map(write);
   const broken = fc.tuple(right, damage).map(([text, { how, at }]) => damages[how]?.(text, at) ?? text);
   return fc.oneof(
+    { withCrossShrink: true },
     { weight: 8, arbitrary: right },
     { weight: 11, arbitrary: changed },
     { weight: options.damaged ? 2 : 0, arbitrary: broken },

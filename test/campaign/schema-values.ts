@@ -3,8 +3,13 @@ import fc from 'fast-check';
 
 export type JsonSchema = Record<string, unknown>;
 
-/** Draws identifiers that the world knows, for a text of this pattern; undefined where it has none. */
-export type KnownIds = (pattern: string) => fc.Arbitrary<string> | undefined;
+/** What the world knows, and a schema cannot tell. */
+export interface Known {
+  /** Identifiers, for a text of this pattern; undefined where there is none. */
+  ids(pattern: string): fc.Arbitrary<string> | undefined;
+  /** By the name of a property. */
+  readonly named: Readonly<Record<string, fc.Arbitrary<unknown>>>;
+}
 
 const understood = new Set([
   ...['$schema', 'title', 'description', 'default', 'format', 'type', 'enum', 'const', 'anyOf', 'oneOf'],
@@ -13,7 +18,7 @@ const understood = new Set([
 ]);
 
 /** @throws for a keyword that it does not understand: what is drawn would not be what the schema means */
-export function valuesOf(schema: JsonSchema, known: KnownIds): fc.Arbitrary<unknown> {
+export function valuesOf(schema: JsonSchema, known: Known): fc.Arbitrary<unknown> {
   for (const keyword of Object.keys(schema))
     if (!understood.has(keyword)) throw new Error(`no values can be drawn for the keyword ${keyword} yet`);
   if ('const' in schema) return fc.constant(schema.const);
@@ -50,12 +55,16 @@ export function valuesOf(schema: JsonSchema, known: KnownIds): fc.Arbitrary<unkn
   }
 }
 
-function textsOf(schema: JsonSchema, known: KnownIds): fc.Arbitrary<string> {
+/** One for all: its tables are large. */
+const anyText = fc.string({ maxLength: 100, unit: 'grapheme' });
+
+function textsOf(schema: JsonSchema, known: Known): fc.Arbitrary<string> {
   if (typeof schema.pattern === 'string') {
     const matching = fc.stringMatching(new RegExp(schema.pattern), { size: 'small' });
-    const ids = known(schema.pattern);
+    const ids = known.ids(schema.pattern);
     return ids === undefined ? matching : fc.oneof({ weight: 9, arbitrary: ids }, matching);
   }
+  if (schema.minLength === undefined && schema.maxLength === undefined) return anyText;
   const minLength = numberIn(schema, 'minLength', 0);
   const maxLength = numberIn(schema, 'maxLength', 100);
   return fc.oneof(
@@ -64,11 +73,12 @@ function textsOf(schema: JsonSchema, known: KnownIds): fc.Arbitrary<string> {
   );
 }
 
-function objectsOf(schema: JsonSchema, known: KnownIds): fc.Arbitrary<unknown> {
-  const properties = Object.entries(schemaIn(schema.properties)).map(([name, property]) => [
-    name,
-    valuesOf(schemaIn(property), known),
-  ]);
+function objectsOf(schema: JsonSchema, known: Known): fc.Arbitrary<unknown> {
+  const properties = Object.entries(schemaIn(schema.properties)).map(([name, property]) => {
+    const any = valuesOf(schemaIn(property), known);
+    const named = Object.hasOwn(known.named, name) ? known.named[name] : undefined;
+    return [name, named === undefined ? any : fc.oneof({ weight: 2, arbitrary: named }, any)];
+  });
   const required = Array.isArray(schema.required) ? schema.required : [];
   const named = fc.record<Record<string, unknown>, string>(Object.fromEntries(properties), {
     requiredKeys: required,

@@ -38,7 +38,9 @@ export function openWire(url: string): Wire {
       const connection = kept;
       connection.write(textOf(request, host));
       const response = await connection.next(request.method === 'HEAD');
-      if (response.headers.get('connection') === 'close') {
+      // Behind an upgrade that it has not made, Node leaves what is no HTTP unanswered.
+      const asked = request.headers.some(([name]) => name === 'Upgrade');
+      if (asked || response.headers.get('connection') === 'close') {
         connection.end();
         kept = undefined;
       }
@@ -174,11 +176,30 @@ function parse(
   );
   const from = headEnd + 4;
   const isBare = withoutBody || status < 200 || status === 204 || status === 304;
+  if (!isBare && headers.get('transfer-encoding') === 'chunked') {
+    const chunks = readChunks(bytes, from);
+    return chunks && { response: { status, headers, body: chunks.body }, length: chunks.to };
+  }
   const declared = headers.get('content-length');
   if (!isBare && declared === undefined && !ended) return undefined;
   const to = isBare ? from : declared === undefined ? bytes.length : from + Number(declared);
   if (bytes.length < to) return undefined;
   return { response: { status, headers, body: bytes.subarray(from, to).toString() }, length: to };
+}
+
+/** A body in chunks without a trailer. Source: RFC 9112, 7.1. */
+function readChunks(bytes: Buffer, from: number): { body: string; to: number } | undefined {
+  const chunks: Buffer[] = [];
+  for (let at = from; ; ) {
+    const lineEnd = bytes.indexOf('\r\n', at);
+    if (lineEnd < 0) return undefined;
+    const size = Number.parseInt(bytes.subarray(at, lineEnd).toString('latin1'), 16);
+    const to = lineEnd + 2 + size + 2;
+    if (bytes.length < to) return undefined;
+    if (size === 0) return { body: Buffer.concat(chunks).toString(), to };
+    chunks.push(bytes.subarray(lineEnd + 2, to - 2));
+    at = to;
+  }
 }
 
 /** The same request for a person's terminal. */

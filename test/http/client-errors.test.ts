@@ -34,6 +34,14 @@ test('what is not HTTP is a 400 with the envelope', async (t) => {
   t.is(typeof body.timestamp, 'string');
 });
 
+test('a target that names a host that is none is a 400 with the envelope', async (t) => {
+  for (const target of ['http://[::1/health/live', 'http://x:port/']) {
+    const { status, body } = await raw(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    t.is(status, 'HTTP/1.1 400 Bad Request', target);
+    t.is(body.code, 'invalid_request');
+  }
+});
+
 test('an unknown method token is a 400 with the envelope', async (t) => {
   const { status, body } = await raw('FETCH / HTTP/1.1\r\nHost: localhost\r\n\r\n');
   t.is(status, 'HTTP/1.1 400 Bad Request');

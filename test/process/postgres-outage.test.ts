@@ -21,7 +21,8 @@ let atFirst: FleetReport;
 
 test.before(async (t) => {
   t.timeout(300_000);
-  cluster = stack.use(await openCluster({ replicas: 2 }));
+  // One address is the whole fleet here.
+  cluster = stack.use(await openCluster({ replicas: 2, config: { limits: { handshakesPerAddress: 0 } } }));
   fleet = stack.use(
     await startFleet({
       urls: cluster.replicas.map(({ url }) => url),

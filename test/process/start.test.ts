@@ -6,6 +6,7 @@ import { mkdtemp, readFile, readlink, rm, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { isAlive, waitUntil } from '../../src/local/processes.ts';
@@ -102,6 +103,31 @@ test('with both urls given nothing is embedded', async (t) => {
   given.child.kill('SIGTERM');
   t.deepEqual(await given.ended, [0, null], given.output());
 });
+
+for (const REPLICAS of ['', '2'])
+  test(`once npm run token has made a key, npm start asks for tokens: REPLICAS=${REPLICAS || 1}`, async (t) => {
+    await using stack = new AsyncDisposableStack();
+    const { settings } = stack.adopt(await openWorld(), (it) => it.close());
+    const folder = await localFolder(t);
+    const token = spawn(process.execPath, ['src/local/token.ts', '--role', 'viewer'], {
+      cwd: projectFolder,
+      env: { ...process.env, AUTH_KEYS: '', LOCAL_FOLDER: join(folder, 'local') },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const authorization = `Bearer ${(await text(token.stdout)).trim()}`;
+    const started = start(t, folder, {
+      DATABASE_URL: settings.database.url,
+      REDIS_URL: settings.redis.url,
+      REDIS_PREFIX: settings.redis.prefix,
+      REPLICAS,
+    });
+    const organizations = `${await started.ready()}/api/v1/controller/organizations`;
+    t.is((await fetch(organizations)).status, 401);
+    t.is((await fetch(organizations, { headers: { authorization } })).status, 200);
+    t.true(started.output().includes('TOKEN=$(npm run -s token -- --role admin)'), started.output());
+    started.child.kill('SIGTERM');
+    t.deepEqual(await started.ended, [0, null], started.output());
+  });
 
 test('a taken port is one line, before anything is started', async (t) => {
   const folder = await localFolder(t);

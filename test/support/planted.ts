@@ -175,7 +175,10 @@ export const ordinarySettings = {
 };
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-const plain = fc.oneof(fc.constantFrom<Json[]>(null, true, 0, 'x', ''), fc.constant<Json>(ordinarySettings));
+const plain = fc.oneof(
+  fc.constantFrom<Json[]>(null, true, 0, 'x', ''),
+  fc.constant<Json>({ max_tokens: 4096, author: 'Ada' }),
+);
 const plainKeys = fc.constantFrom('a', 'name', 'items', 'nested', 'constructor', 'features', 'model');
 
 /** One credential, as the entry of an object. */

@@ -204,7 +204,7 @@ function asIndependence(row: Record<string, unknown>): Independence {
 }
 
 export interface Removed {
-  /** That it belonged to. */
+  /** The one that it was of. */
   organizationId: string;
   /** Rows of each table. */
   deleted: { messages: number; instances: number; organizations: number };

@@ -1,6 +1,7 @@
 // Owns the administration's routes on orchestrators: register, heartbeat, independence, deregister, send.
 import { z } from 'zod';
 import { requireOrganization, requireSelf } from '../../access/caller.ts';
+import { hideCredentialsInText } from '../../credentials.ts';
 import { healths } from '../../database/orchestrator-instances.ts';
 import { within } from '../../deadline.ts';
 import type { Delivery } from '../../fleet/delivery.ts';
@@ -118,7 +119,7 @@ export function internalOrchestratorRoutes(fleet: {
           body: {
             orchestrator_id: orchestratorId,
             organization_id: body.organization_id,
-            organization_name: registered.organizationName,
+            organization_name: hideCredentialsInText(registered.organizationName),
             status: shownStatus(registered),
             created: registered.created,
           },
