@@ -334,6 +334,7 @@ export async function startController(
         host: settings.http.host,
         port: settings.http.processPort ?? 0,
         timeouts: timeoutsOf(settings.http),
+        idleTimeoutMs: settings.http.idleTimeoutMs,
         clock,
       });
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);

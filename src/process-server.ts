@@ -15,9 +15,11 @@ export async function openProcessServer(options: {
   host: string;
   port: number;
   timeouts: ServerOptions;
+  idleTimeoutMs: number;
   clock: Clock;
 }): Promise<ProcessServer> {
   const server = createServer({ requireHostHeader: false, ...options.timeouts }, options.handle);
+  server.setTimeout(options.idleTimeoutMs);
   answerClientErrors(server, options.clock);
   const url = await listen(options)(server);
   return {

@@ -68,6 +68,9 @@ const jwksUrl = z.preprocess(
 );
 const level = z.enum(['debug', 'info', 'warn', 'error', 'fatal', 'silent']);
 
+/** `/send` may wait so long for its orchestrator. */
+const longestCallMs = 30_000;
+
 const schema = z
   .strictObject({
     http: z.strictObject({
@@ -80,7 +83,7 @@ const schema = z
       requestTimeoutMs: milliseconds,
       headersTimeoutMs: milliseconds,
       keepAliveTimeoutMs: milliseconds,
-      idleTimeoutMs: integer(35_000, 86_400_000),
+      idleTimeoutMs: milliseconds,
     }),
     limits: z.strictObject({
       requestsPerAddress: limit,
@@ -172,6 +175,10 @@ const schema = z
   .refine(({ http }) => http.headersTimeoutMs <= http.requestTimeoutMs, {
     path: ['http', 'headersTimeoutMs'],
     message: 'must be at most http.requestTimeoutMs, of which it is a part',
+  })
+  .refine(({ http, socket }) => http.idleTimeoutMs > Math.max(longestCallMs, socket.pingIntervalMs), {
+    path: ['http', 'idleTimeoutMs'],
+    message: `must be more than ${longestCallMs} and socket.pingIntervalMs: so long a call or a poll may wait`,
   })
   .readonly();
 

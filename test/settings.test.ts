@@ -23,6 +23,7 @@ test('default.yaml has every setting but the stores', (t) => {
       requestTimeoutMs: 30_000,
       headersTimeoutMs: 10_000,
       keepAliveTimeoutMs: 65_000,
+      idleTimeoutMs: 60_000,
     },
     limits: {
       requestsPerAddress: 6_000,
@@ -229,6 +230,17 @@ test('headers may not take longer than the request that they are a part of', (t)
   t.deepEqual(faultsOf(t, { ...stores, NODE_CONFIG: JSON.stringify({ http }) }), [
     'http.headersTimeoutMs: must be at most http.requestTimeoutMs, of which it is a part (is 2000)',
   ]);
+});
+
+test('what may wait is not taken for stalled', (t) => {
+  for (const changes of [
+    { http: { idleTimeoutMs: 30_000 } },
+    { http: { idleTimeoutMs: 40_000 }, socket: { pingIntervalMs: 40_000 } },
+  ])
+    t.regex(
+      faultsOf(t, { ...stores, NODE_CONFIG: JSON.stringify(changes) })[0] ?? '',
+      /^http\.idleTimeoutMs: must be more than 30000 and socket\.pingIntervalMs: /,
+    );
 });
 
 test('TLS and the other name of Postgres are URLs of the right kind', (t) => {

@@ -1,11 +1,14 @@
 // Owns the keys that an identity provider publishes: fetched, kept, and fetched again when they are rotated.
 import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose';
+import { z } from 'zod';
 import { reasonOf } from '../availability.ts';
 import { unavailable } from '../fleet/errors.ts';
 import type { Log } from '../log.ts';
 
 /** The signatures that a published key may be of: never HS256, whose key is no public one. */
 export const publishedAlgorithms = ['EdDSA', 'Ed25519', 'ES256', 'RS256', 'PS256'];
+
+const keySetSchema = z.object({ keys: z.array(z.looseObject({})) });
 
 /**
  * The key for a token, as `jose` asks for it.
@@ -36,10 +39,11 @@ export function createKeySetUrl(options: {
     try {
       const response = await fetch(url, init);
       if (response.status !== 200) throw new Error(`it answered ${response.status}`);
+      const keys = await readKeySet(response);
       if (failure !== undefined) log.info({ event: 'auth' }, 'The keys for tokens can be fetched again');
       failure = undefined;
       fetchedAtMs = now();
-      return response;
+      return Response.json(keys);
     } catch (error) {
       if (failure === undefined)
         log.warn(
@@ -70,4 +74,11 @@ export function createKeySetUrl(options: {
       return createLocalJWKSet(known)(header, token);
     }
   };
+}
+
+/** What is answered instead of keys, as by a page that asks to log in, is no sign of life. @throws when it is none */
+async function readKeySet(response: Response): Promise<object> {
+  const set = keySetSchema.safeParse(await response.json().catch(() => undefined));
+  if (!set.success) throw new Error('it answered something else than a JSON Web Key Set');
+  return set.data;
 }

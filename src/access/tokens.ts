@@ -14,13 +14,15 @@ import { roles } from './roles.ts';
 /** A longer one is not looked at. */
 const mostCharacters = 16_384;
 
+/** Of the year 9999: no date that is told of it is later. */
+const lastSecond = 253_402_300_799;
+
 /** What a token says beyond RFC 7519's own claims. */
 export const claimsSchema = z
   .object({
     /** Who it is; of an orchestrator its id. */
     sub: z.string().regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters'),
-    /** In seconds, not in one of its fractions: no date is later. */
-    exp: z.number().max(8.64e12),
+    exp: z.number().max(lastSecond, 'must be a time before the year 10000, in seconds'),
     role: z.enum(roles),
     /** Confines the token to these organizations. */
     organizations: z.array(identifier).max(1_000).optional(),

@@ -16,7 +16,6 @@ import type { Log } from '../log.ts';
 import { type Frame, frameSchema } from '../queue/frame.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { Owner, Presence, PresenceEntry } from '../redis/presence.ts';
-import type { Scope } from '../scope.ts';
 import { createReturns } from './returns.ts';
 
 /** What an orchestrator says of itself; what is absent stays as the row has it. */
@@ -29,8 +28,8 @@ export interface Hello {
   metadata: Record<string, unknown> | undefined;
   /** The connection that the same socket already is. */
   current: LiveConnection | undefined;
-  /** The organizations that it may be of: one that belongs to another stays there. */
-  scope: Scope;
+  /** Whether it may be of that organization, when it is of this one so far (undefined: it is new). */
+  mayJoin(from: string | undefined): boolean;
   /** Whether the socket is still there. */
   wanted(): boolean;
 }
@@ -56,7 +55,7 @@ export type Opened =
   | { kind: 'superseded'; owner: Owner }
   /** The socket was gone before anything was written. */
   | { kind: 'abandoned' }
-  /** It belongs to an organization outside of the scope: nothing was written. */
+  /** It may not be of the organization that it names: nothing was written. */
   | { kind: 'foreign' };
 
 /** What is asked, and told, of the connections whose presence is restored. */

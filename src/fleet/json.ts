@@ -41,10 +41,14 @@ export function isDeeperThan(levels: number, value: unknown): boolean {
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner));
 }
 
+/** Of a key that is longer no more is looked at: it may be in the place of every fault. */
+const readCharacters = 512;
+const shownCharacters = 64;
+
 /** A key as an answer may repeat it. */
 function shortened(key: string): string {
-  const shown = hideCredentialsInText(key);
-  return shown.length <= 64 ? shown : `${shown.slice(0, 64)}…`;
+  const shown = hideCredentialsInText(key.slice(0, readCharacters));
+  return shown.length <= shownCharacters ? shown : `${shown.slice(0, shownCharacters)}…`;
 }
 
 /** Not so: a function, a date, or the bytes of a binary Socket.IO packet. */

@@ -12,7 +12,7 @@ import { HttpError } from './errors.ts';
 import { requestIdOf, setCaller, subjectOf, tokenOf } from './requests.ts';
 import type { Door } from './route.ts';
 
-/** @param dependencies.limitCaller counts a call of a token's `sub`. @throws rate_limited when it has too many */
+/** @param dependencies.limitCaller counts a call of a role and a subject. @throws rate_limited when it has too many */
 export function createDoor(dependencies: {
   tokens: Tokens;
   audit: Audit;
@@ -46,7 +46,7 @@ export function createDoor(dependencies: {
     }
     const caller = await identify(ctx);
     setCaller(ctx, caller);
-    if (caller.role !== 'anyone') await limitCaller(caller.subject);
+    if (caller.role !== 'anyone') await limitCaller(`${caller.role} ${caller.subject}`);
     const tell = (outcome: string) => {
       if (route.audit === undefined) {
         if (outcome === 'forbidden')

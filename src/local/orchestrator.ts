@@ -79,7 +79,7 @@ async function main() {
     transports: flags.transports,
     onFrame: () => ({ received: true }),
   };
-  const tokenOf = await findTokens(flags.url);
+  const tokenOf = await findTokens(flags.url, flags.organization);
   const until = endSignal(seconds);
   const ended =
     id !== undefined && count === 1
@@ -99,14 +99,21 @@ async function main() {
 }
 
 /** Where the tokens come from: the environment, or the key of the local mode, which is of no use elsewhere. */
-async function findTokens(url: string): Promise<((id: string) => string | Promise<string>) | undefined> {
+async function findTokens(
+  url: string,
+  organization: string | undefined,
+): Promise<((id: string) => string | Promise<string>) | undefined> {
   const given = process.env.MOOLAI_TOKEN;
   if (given !== undefined && given !== '') return () => given;
   const file = keyFileIn(localFolder());
   const json = isLoopback(new URL(url).hostname) ? await readKeyFile(file) : undefined;
   const [jwk] = json === undefined ? [] : parseKeys(json, file);
   if (jwk === undefined) return undefined;
-  return (id) => mintLocally(jwk, { subject: id, role: 'orchestrator', validMs: 3_600_000 });
+  return (id) =>
+    mintLocally(jwk, {
+      ...{ subject: id, role: 'orchestrator', validMs: 3_600_000 },
+      organizations: organization === undefined ? undefined : [organization],
+    });
 }
 
 /** Undefined where there is nothing to run: the help was shown, or what is wrong (exit code 2). */

@@ -73,7 +73,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   const emit = createEmission(socket, createReceipts(socket), clock);
   const notices = createNotices(socket);
   const identity = createIdentity(socket, { ...context, notices });
-  const provisions = createProvisions({ ...context, socket, notices });
+  const provisions = createProvisions({ ...context, socket, notices, identity });
   const turnstile = createTurnstile();
   const rate = createEventRate({ ...context, now: () => performance.now() });
   const beats = createBeats({
@@ -243,21 +243,22 @@ export function startConversation(socket: Socket, context: ConversationContext):
     committed: () => void,
   ): Promise<void> {
     const { name, location, features } = data.metadata ?? {};
+    const id = data.orchestrator_id;
+    const organizationId = organizationOf({ data });
     const hello = {
-      orchestratorId: data.orchestrator_id,
-      organizationId: organizationOf({ data }),
+      orchestratorId: id,
+      organizationId,
       name: name ?? undefined,
       location: location ?? undefined,
       features: features ?? undefined,
       metadata: data.metadata ?? undefined,
       current: session?.connection,
-      scope: identity.scope,
+      mayJoin: (from: string | undefined) => identity.mayJoin(id, organizationId, from),
       wanted: () => socket.connected,
     };
     const opened = await connections.open(hello, committed);
     if (opened.kind === 'abandoned') return;
-    if (opened.kind === 'foreign')
-      return refuseHandshake(data.orchestrator_id, identity.refusalOfForeign(data.orchestrator_id));
+    if (opened.kind === 'foreign') return refuseHandshake(id, identity.refusalOfForeign(id));
     if (opened.kind === 'superseded') return leaveTo(opened.owner);
     const { connection, previous } = opened;
     const repeated = session !== undefined;
@@ -305,19 +306,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
   }
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {
-    return { connection, emit, supersede: leaveTo, end: notices.end, moved, sendAway };
-  }
-
-  function moved(): void {
-    if (session === undefined) return;
-    const { orchestratorId: id, entry } = session.connection;
-    const refusal = identity.refusal(id, entry.organization_id);
-    if (refusal === undefined) return;
-    log.warn(
-      { event: 'forbidden', orchestrator_id: id, sub: identity.subject },
-      `[C-OCS] Connection of ${id} ended: ${refusal.message}`,
-    );
-    notices.end(refusal);
+    const mayStay = () => identity.stays(connection.orchestratorId, connection.entry.organization_id);
+    return { connection, emit, supersede: leaveTo, end: notices.end, mayStay, sendAway };
   }
 
   function sendAway(afterMs: number, graceMs: number): void {

@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts';
 import { asFleetError, type FleetError } from '../fleet/errors.ts';
 import type { Log } from '../log.ts';
 import { createPacedWarning } from '../paced-warning.ts';
-import { covers, type Scope } from '../scope.ts';
+import { covers } from '../scope.ts';
 import type { Notices } from './notices.ts';
 import type { RefreshTokenAck, SocketError } from './protocol.ts';
 import type { Session } from './sessions.ts';
@@ -66,10 +66,19 @@ export function createGate(dependencies: {
 
 export interface Identity {
   readonly subject: string;
-  /** The organizations that it is confined to. */
-  readonly scope: Scope;
+  /**
+   * Whether that orchestrator may be of that organization, when it is of `from` so far (undefined: it is new). One whose
+   * token names organizations comes from one of them, or from none; one whose token names none may be of its own, or
+   * stay where it was registered.
+   */
+  mayJoin(orchestratorId: string, organizationId: string, from: string | undefined): boolean;
   /** Why this socket may not be that orchestrator of that organization; undefined: it may. */
   refusal(orchestratorId: string, organizationId: string): SocketError | undefined;
+  /**
+   * Whether this socket may still be that orchestrator, which was moved to that organization.
+   * If not, it is told why, and hung up on.
+   */
+  stays(orchestratorId: string, organizationId: string): boolean;
   /** Why this socket may not be that orchestrator, which belongs to an organization that its token is not of. */
   refusalOfForeign(orchestratorId: string): SocketError;
   /**
@@ -120,6 +129,14 @@ export function createIdentity(
     return undefined;
   }
 
+  /** Which organization that is, is not told. */
+  const refusalOfForeign = (orchestratorId: string): SocketError =>
+    forbidden(
+      caller.scope === undefined
+        ? `the token of ${caller.subject} names no organization: ${orchestratorId} may be of its own, or of the one it is registered in`
+        : `the token of ${caller.subject} does not name the organization of orchestrator ${orchestratorId}`,
+    );
+
   /** @returns why the token is not taken */
   async function take(token: string, id: string, organizationId: string): Promise<SocketError | undefined> {
     let next: Caller;
@@ -140,14 +157,24 @@ export function createIdentity(
     get subject() {
       return caller.subject;
     },
-    get scope() {
-      return caller.scope;
+    mayJoin(orchestratorId, organizationId, from) {
+      const { role, scope } = caller;
+      if (role === 'anyone') return true;
+      if (scope !== undefined) return from === undefined || covers(scope, from);
+      return organizationId === orchestratorId || organizationId === from;
     },
     refusal: (orchestratorId, organizationId) => refusalOf(caller, orchestratorId, organizationId),
-    refusalOfForeign: (orchestratorId) =>
-      forbidden(
-        `the token of ${caller.subject} does not name the organization of orchestrator ${orchestratorId}`,
-      ),
+    stays(orchestratorId, organizationId) {
+      const refusal = refusalOf(caller, orchestratorId, organizationId);
+      if (refusal === undefined) return true;
+      log.warn(
+        { event: 'forbidden', orchestrator_id: orchestratorId, sub: caller.subject },
+        `[C-OCS] Connection of ${orchestratorId} ended: ${refusal.message}`,
+      );
+      notices.end(refusalOfForeign(orchestratorId));
+      return false;
+    },
+    refusalOfForeign,
     async renew(token, { connection }) {
       const { orchestratorId: id, entry } = connection;
       const taken = await take(token, id, entry.organization_id);

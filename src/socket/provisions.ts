@@ -3,6 +3,7 @@ import type { Socket } from 'socket.io';
 import type { Introduced } from '../database/statements/handshakes.ts';
 import type { Provisioning } from '../fleet/provisioning.ts';
 import type { Log } from '../log.ts';
+import type { Identity } from './identity.ts';
 import type { Notices } from './notices.ts';
 import { deregistered } from './protocol.ts';
 import type { Session } from './sessions.ts';
@@ -18,6 +19,7 @@ export function createProvisions(context: {
   socket: Socket;
   provisioning: Provisioning;
   notices: Notices;
+  identity: Pick<Identity, 'stays'>;
   log: Log;
 }): Provisions {
   const { socket, provisioning, notices, log } = context;
@@ -35,6 +37,8 @@ export function createProvisions(context: {
         isUnderWay = false;
       });
       if (config === undefined) return notices.end(deregistered(id));
+      // It may have been moved meanwhile: what another organization has set is not for its token.
+      if (!context.identity.stays(id, config.data.organization_id)) return;
       socket.emit('provision_config', config);
       log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);
     },

@@ -20,6 +20,7 @@ import { guardGate } from './gate.ts';
 import { createGate } from './identity.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
+import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
 
@@ -117,6 +118,7 @@ export function openSockets(options: {
   guardGate({ ...options, ...options.context, engine: io.engine });
   io.engine.use(createDoorway({ ...options, now: () => performance.now(), closing: () => closing }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
+  boundReflexes({ ...options.context, engine: io.engine, limitBytes: options.sendBufferBytes });
   io.engine.on('connection_error', (error: { code: number; message: string }) =>
     log.debug({ source: 'socket' }, `A connection was refused: ${error.message} (${error.code})`),
   );
@@ -151,16 +153,16 @@ export function openSockets(options: {
     await sessions.settled(orchestratorId);
     const session = sessions.get(orchestratorId);
     if (session === undefined) return;
+    let parked: readonly Frame[] = [];
     try {
-      const parked = await context.connections.refresh(session.connection);
-      context.forward(parked, session);
-      session.moved();
+      parked = await context.connections.refresh(session.connection);
     } catch (error) {
       log.warn(
         { source: 'socket', orchestrator_id: orchestratorId, reason: reasonOf(error) },
         `Presence of ${orchestratorId} was not brought in line with its row`,
       );
     }
+    if (session.mayStay()) context.forward(parked, session);
   }
   io.on('owner', (...told) => void onOwner(...told));
   io.on('close', (...told) => void onClose(...told));

@@ -12,8 +12,11 @@ export interface Session {
   supersede(owner: Owner): void;
   /** Tells the orchestrator why, and closes. */
   end(error: SocketError): void;
-  /** Its orchestrator may be of another organization now: ends unless its token is of that one. */
-  moved(): void;
+  /**
+   * Whether its token is of the organization that its row is in by now.
+   * If not, tells the orchestrator why, and closes.
+   */
+  mayStay(): boolean;
   /**
    * Asks the orchestrator to come back after a while, to whichever replica. Its connection stays, so that there is one
    * at every moment, until the new one has taken over; then, or after `graceMs` more, it closes.

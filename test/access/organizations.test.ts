@@ -268,6 +268,42 @@ test.serial('not even when the other organization gets it at the same moment', a
   t.is((await rowsOf(world, 'contested')).instance?.organization_id, 'rival');
 });
 
+test.serial(
+  'who is moved out of the organizations of its token is hung up on, and shown nothing of the new ones',
+  async (t) => {
+    await everyone.post(`${controller}/organizations`, {
+      ...{ org_id: 'east', name: 'East', settings: { plan: 'only-for-east' } },
+    });
+    const token = await tokenOf(keys.signing, 'orchestrator', { subject: 'n3', organizations: ['north'] });
+    const register = (organization_id: string) =>
+      everyone.post(`${internal}/orchestrators/register`, { organization_id, orchestrator_id: 'n3' });
+    for (const replica of [first, second]) {
+      fieldsOf(t, await register('north'));
+      const n3 = await replica.open({ token });
+      await n3.handshake('n3', { organization_id: 'north' });
+      fieldsOf(t, await register('north'));
+      n3.socket.emit('provisioning_request', {});
+      fieldsOf(t, await register('east'));
+      n3.socket.emit('provisioning_request', {});
+      t.like(await n3.event('error'), { code: 'forbidden', retryable: false });
+      await n3.closed();
+      t.false(JSON.stringify(n3.received).includes('only-for-east'));
+    }
+  },
+);
+
+// Redis may not pass on that it was moved.
+test.serial('nor is it given their settings when it asks before that is known', async (t) => {
+  const token = await tokenOf(keys.signing, 'orchestrator', { subject: 'n4', organizations: ['north'] });
+  const n4 = await first.open({ token });
+  await n4.handshake('n4', { organization_id: 'north' });
+  await world.sql(`UPDATE orchestrator_instances SET organization_id = 'east' WHERE orchestrator_id = 'n4'`);
+  n4.socket.emit('provisioning_request', {});
+  t.like(await n4.event('error'), { code: 'forbidden', retryable: false });
+  await n4.closed();
+  t.false(JSON.stringify(n4.received).includes('only-for-east'));
+});
+
 test.serial('an organization that a token names and that is not there yet can be made by it', async (t) => {
   const west = await adminOf('west');
   const made = { organization_id: 'west', orchestrator_id: 'w1' };
@@ -275,3 +311,37 @@ test.serial('an organization that a token names and that is not there yet can be
   t.is(dataOf(t, await west.get(`${controller}/orchestrators`)).total_items, 1);
   errorOf(t, await north.get(`${controller}/orchestrators/w1`), 404, 'not_found');
 });
+
+test.serial(
+  'a token that names no organization is good for its own, and for where it is registered',
+  async (t) => {
+    const open = async (id: string) =>
+      first.open({ token: await tokenOf(keys.signing, 'orchestrator', { subject: id }) });
+    const before = await digestOf(world);
+    const stranger = await open('stranger');
+    stranger.socket.emit('handshake', { data: { orchestrator_id: 'stranger', organization_id: 'south' } });
+    t.like(await stranger.event('error'), { code: 'forbidden', retryable: false });
+    await stranger.closed();
+    t.false(stranger.received.some(({ event }) => event === 'provision_config'));
+    t.is(await digestOf(world), before);
+
+    fieldsOf(
+      t,
+      await everyone.post(`${internal}/orchestrators/register`, {
+        organization_id: 'south',
+        orchestrator_id: 'invited',
+      }),
+    );
+    const invited = await open('invited');
+    await invited.handshake('invited', { organization_id: 'south' });
+    await invited.handshake('invited', { metadata: { name: 'Refreshed' } });
+    t.is((await rowsOf(world, 'invited')).instance?.organization_id, 'south');
+    invited.socket.emit('handshake', { data: { orchestrator_id: 'invited', organization_id: 'north' } });
+    t.like(await invited.event('error'), { code: 'forbidden' });
+    t.is((await rowsOf(world, 'invited')).instance?.organization_id, 'south');
+
+    const alone = await open('alone');
+    await alone.handshake('alone');
+    t.is((await rowsOf(world, 'alone')).instance?.organization_id, 'alone');
+  },
+);

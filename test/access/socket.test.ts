@@ -95,7 +95,7 @@ test('one that is moved to an organization that its token is not of is let go, a
   const told = { code: 'forbidden', retryable: false };
   t.deepEqual(await moved.event('error'), {
     ...told,
-    message: 'the token of moved does not name organization bought-by',
+    message: 'the token of moved does not name the organization of orchestrator moved',
   });
   await moved.closed();
   const again = await open('moved', { organizations: ['home'] });

@@ -75,6 +75,7 @@ const refused: [string, () => Promise<string>, RegExp][] = [
   ['whose end is no number', () => withClaims({ exp: 'later' }), /another exp|claims/],
   ['whose end is in nanoseconds', () => withClaims({ exp: Date.now() * 1e6 }), /claims .* exp/],
   ['without a role', () => withClaims({ role: undefined }), /has no role/],
+  ['whose end is no date', () => withClaims({ exp: 1e300 }), /claims .* exp/],
   ['of a role that there is not', () => withClaims({ role: 'root' }), /claims .* role/],
   ['of everybody', () => withClaims({ sub: undefined }), /has no sub/],
   ['whose subject is no name', () => withClaims({ sub: 'a\nb' }), /claims .* sub/],
@@ -182,12 +183,12 @@ async function openProvider(keys: Jwk[]) {
   let published = keys;
   let fetched = 0;
   let status = 200;
+  let instead: string | undefined;
   const server = createServer((_request, response) => {
     fetched += 1;
     response.writeHead(status, { 'content-type': 'application/json' });
-    response.end(
-      JSON.stringify({ keys: published.map((jwk) => (jwk.kty === 'oct' ? jwk : publicPart(jwk))) }),
-    );
+    const keys = published.map((jwk) => (jwk.kty === 'oct' ? jwk : publicPart(jwk)));
+    response.end(instead ?? JSON.stringify({ keys }));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -198,6 +199,10 @@ async function openProvider(keys: Jwk[]) {
     },
     answer(with_: number) {
       status = with_;
+    },
+    /** Answers this text in the place of keys; undefined: the keys again. */
+    say(text: string | undefined) {
+      instead = text;
     },
     get fetched() {
       return fetched;
@@ -261,3 +266,26 @@ test('while the provider is away the keys that are known count; without any it i
   provider.answer(500);
   dataOf(t, await get(key));
 });
+
+for (const nonsense of ['<html>Please log in</html>', '{"error":"none"}', '{"keys":"none"}', '[]', ''])
+  test(`a provider that answers 200 and ${nonsense || 'nothing'} is away`, async (t) => {
+    await using stack = new AsyncDisposableStack();
+    const [key, local] = [newPrivateKey('one'), newSecretKey()];
+    const { provider, own, get } = await openWorldOf(stack, [key], {
+      ...{ keys: [local], jwksCacheMs: 1, jwksCooldownMs: 1_000, jwksStaleMs: 60_000 },
+    });
+    provider.say(nonsense);
+    errorOf(t, await get(key), 503, 'unavailable');
+    errorOf(t, await get(key), 503, 'unavailable');
+    t.is(provider.fetched, 1, 'it is left alone for a while');
+    const admin = own.replica(0).as(await tokenOf(local, 'admin'));
+    t.regex((await linesOf(admin, { event: 'auth' }))[0] ?? '', /cannot be fetched/);
+
+    provider.say(undefined);
+    own.clock.advance(1_001);
+    dataOf(t, await get(key));
+    provider.say(nonsense);
+    dataOf(t, await get(key));
+    own.clock.advance(60_001);
+    errorOf(t, await get(key), 503, 'unavailable');
+  });

@@ -35,7 +35,7 @@ export async function connectAs(
   replica: Replica,
   { orchestrator: id, organization }: Pick<Place, 'orchestrator' | 'organization'>,
 ): Promise<TestOrchestrator> {
-  const token = await tokenOf(keys.signing, 'orchestrator', { subject: id });
+  const token = await tokenOf(keys.signing, 'orchestrator', { subject: id, organizations: [organization] });
   const orchestrator = await replica.open({ token });
   await orchestrator.handshake(id, { organization_id: organization });
   await orchestrator.event('provision_config');

@@ -1,5 +1,4 @@
 // Owns the statements that a batch of handshakes is written with.
-import { covers, type Scope } from '../../scope.ts';
 import type { Query, Row, Statements } from '../database.ts';
 import { LostRace } from '../failures.ts';
 import { settleOrganizations } from './disconnects.ts';
@@ -16,8 +15,8 @@ export interface Introduction {
   epoch: number | undefined;
   nodeId: string;
   at: Date;
-  /** An orchestrator that belongs to an organization outside of it stays as it is. */
-  scope: Scope;
+  /** Whether it may be of the organization that it names, when it is of this one so far (undefined: it is new). */
+  mayJoin(from: string | undefined): boolean;
   /** Whether its socket is still there: asked whenever it is about to be written. */
   wanted(): boolean;
 }
@@ -47,7 +46,7 @@ export interface Abandoned {
   kind: 'abandoned';
 }
 
-/** It belongs to an organization outside of the scope: nothing was written for it. */
+/** It may not be of the organization that it names: nothing was written for it. */
 export interface Foreign {
   kind: 'foreign';
 }
@@ -132,8 +131,7 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
   const outcomes = new Map<string, HandshakeOutcome>();
   for (const hello of hellos) {
     const epoch = epochIn(seen, hello);
-    if (!isVisible(organizationIn(seen, hello), hello))
-      outcomes.set(hello.orchestratorId, { kind: 'foreign' });
+    if (!hello.mayJoin(organizationIn(seen, hello))) outcomes.set(hello.orchestratorId, { kind: 'foreign' });
     else if (hello.epoch === undefined || hello.epoch === epoch) valid.push(hello);
     else {
       const nodeId = String(seen.get(hello.orchestratorId)?.node_id ?? 'none');
@@ -155,7 +153,7 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
     const organizationId = organizationIn(locked, hello);
     const unchanged = epochIn(locked, hello) === epochIn(seen, hello);
     const isLost = organizationId === undefined || !touched.has(organizationId);
-    if (!unchanged || isLost || !isVisible(organizationId, hello) || !hello.wanted())
+    if (!unchanged || isLost || !hello.mayJoin(organizationId) || !hello.wanted())
       throw new LostRace(`${hello.orchestratorId} changed between two statements`);
   }
 
@@ -175,11 +173,6 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
       settings: settings.get(row.organization_id) ?? {},
     });
   return outcomes;
-}
-
-/** One that is not there yet belongs to nobody. */
-function isVisible(organizationId: string | undefined, { scope }: Introduction): boolean {
-  return organizationId === undefined || covers(scope, organizationId);
 }
 
 function idsOf(hellos: readonly Introduction[]): string[] {
