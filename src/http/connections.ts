@@ -1,5 +1,5 @@
 // Owns what the edge to people asks of a connection, and when it ends one.
-import type { Server, ServerOptions } from 'node:http';
+import type { ServerOptions } from 'node:http';
 import type { Middleware } from 'koa';
 import type { Tokens } from '../access/tokens.ts';
 import { forbidden, invalidRequest } from '../fleet/errors.ts';
