@@ -30,8 +30,8 @@ export interface Instances {
   ): Promise<Page<OrchestratorInstance>>;
   /** @throws not_found */
   get(orchestratorId: string, scope: Scope): Promise<OrchestratorInstance>;
-  /** Which of these are there for a caller that is confined. */
-  within(orchestratorIds: readonly string[], scope: Scope): Promise<ReadonlySet<string>>;
+  /** Which of these are there for a caller that is confined, each with the time since when. */
+  within(orchestratorIds: readonly string[], scope: Scope): Promise<ReadonlyMap<string, Date>>;
   /** A placeholder, inactive; its organization is created if missing. @throws already_exists */
   create(instance: NewInstance): Promise<OrchestratorInstance>;
 }
@@ -73,9 +73,9 @@ export function createInstances(dependencies: { database: Database; clock: Clock
         .find(
           OrchestratorInstance,
           scope === undefined ? among : { ...among, organization: { $in: [...scope] } },
-          { fields: ['orchestratorId'] },
+          { fields: ['orchestratorId', 'createdAt'] },
         );
-      return new Set(rows.map((row) => row.orchestratorId));
+      return new Map(rows.map((row) => [row.orchestratorId, row.createdAt]));
     },
 
     async create(instance) {

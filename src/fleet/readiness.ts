@@ -57,7 +57,17 @@ export function createReadiness(dependencies: {
     }
   }
 
-  async function stores(): Promise<Stores> {
+  let asking: Promise<Stores> | undefined;
+
+  /** Anybody may ask as often as they like: the stores are asked once for all who ask meanwhile. */
+  function stores(): Promise<Stores> {
+    asking ??= ask().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  }
+
+  async function ask(): Promise<Stores> {
     const [postgres, cache, queue] = await Promise.all([
       probe(database.ping),
       probe(redis.ping),

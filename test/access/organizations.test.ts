@@ -182,6 +182,38 @@ test.serial(
   },
 );
 
+test.serial(
+  'who takes an id that another organization has given up is not shown what was before, and that one still is shown the end',
+  async (t) => {
+    const south = await adminOf('south');
+    const linesOf = async (api: typeof north) => {
+      const { data } = fieldsOf(t, await api.get(`${internal}/logs?limit=1000&orchestrator_id=reused`));
+      return data.items.map(({ message }: Line) => message.replace(/ \(request .*/, ''));
+    };
+    const place = { orchestrator_id: 'reused', name: 'Reused' };
+    for (const path of [
+      `${internal}/orchestrators/reused/deregister`,
+      `${controller}/orchestrator-instances/reused`,
+    ]) {
+      await south.post(`${controller}/orchestrator-instances`, { ...place, org_id: 'south' });
+      fieldsOf(t, await south.put(`${internal}/orchestrators/reused/independence`, { is_independent: true }));
+      t.is((await south.delete(path)).status, 200);
+      const ending = path.includes('deregister') ? 'orchestrator.deregister' : 'instance.delete';
+      t.is((await linesOf(south))[0], `admin confined: ${ending} reused: done`);
+
+      await north.post(`${controller}/orchestrator-instances`, { ...place, org_id: 'north' });
+      // All that was is longer ago than clocks may differ.
+      await world.sql(
+        `UPDATE orchestrator_instances SET created_at = now() + interval '10 s' WHERE orchestrator_id = 'reused'`,
+      );
+      const shown = await linesOf(north);
+      t.is(shown[0], 'admin confined: instance.create reused: done');
+      t.false(shown.some((message: string) => message.includes('ndependence')));
+      t.is((await north.delete(`${controller}/orchestrator-instances/reused`)).status, 200);
+    }
+  },
+);
+
 test.serial('a token of no organization is shown nothing at all', async (t) => {
   const nobody = await adminOf();
   t.is(dataOf(t, await nobody.get(`${controller}/organizations`)).total_items, 0);

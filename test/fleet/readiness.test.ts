@@ -35,7 +35,7 @@ test('a replica whose lease has lapsed is not ready, and ready again once it has
   t.deepEqual(body.faults, []);
 });
 
-test('a queue that does not answer is a fault of its own only while Redis answers', async (t) => {
+test('a queue that does not answer is a fault of its own only while Redis answers, and is asked once for many', async (t) => {
   await using stack = new AsyncDisposableStack();
   const proxy = stack.adopt(await openProxy(), (it) => it.close());
   const world = stack.adopt(await openWorld(), (it) => it.close());
@@ -61,16 +61,24 @@ test('a queue that does not answer is a fault of its own only while Redis answer
   });
   await lease.start();
   stack.defer(() => lease.end());
-  const asked = { answers: true };
+  const asked = { answers: true, times: 0 };
   const readiness = createReadiness({
     database,
     redis,
     lease,
-    queueDepth: () => (asked.answers ? Promise.resolve(0) : Promise.reject(new Error('no queue'))),
+    async queueDepth() {
+      asked.times += 1;
+      if (!asked.answers) throw new Error('no queue');
+      return 0;
+    },
     answerWithinMs: 5_000,
     log,
   });
   t.deepEqual(await readiness.faults(), []);
+  t.is(asked.times, 1);
+  const all = await Promise.all(Array.from({ length: 100 }, () => readiness.check()));
+  t.true(all.every(({ stores }) => stores.queue === 'up'));
+  t.is(asked.times, 2, 'once for all who ask at once');
 
   asked.answers = false;
   t.deepEqual(await readiness.stores(), { database: 'up', redis: 'up', queue: 'down' });

@@ -48,6 +48,24 @@ test('an unknown method token is a 400 with the envelope', async (t) => {
   t.is(body.code, 'invalid_request');
 });
 
+for (const target of [
+  'http://[/health/live',
+  'http://a:b@[::/x',
+  'https://%/x',
+  'http://a b',
+  'http:',
+  '?',
+  '*',
+  'x',
+])
+  test(`what is asked for as ${target} is a 4xx with the envelope`, async (t) => {
+    const { status, body } = await raw(
+      `GET ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
+    );
+    t.regex(status, /^HTTP\/1\.1 40[04] /);
+    t.regex(String(body.code), /^(?:invalid_request|not_found)$/);
+  });
+
 test('headers without end are a 431 with the envelope', async (t) => {
   const { status, body } = await raw(
     `GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`,

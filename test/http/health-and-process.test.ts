@@ -1,5 +1,7 @@
 // What tells of the controller itself: probes, health, figures, replicas, metrics and the description of its API.
 import test from 'ava';
+import { anyone } from '../../src/access/caller.ts';
+import { describingRoutes } from '../../src/http/process.ts';
 import { dataOf, errorOf, fieldsOf, isoTime } from '../support/answers.ts';
 import { until } from '../support/until.ts';
 import { openWorld, type World } from '../support/world.ts';
@@ -261,4 +263,19 @@ test('the process answers only reading calls', async (t) => {
     errorOf(t, answer, 405, 'method_not_allowed');
     t.is(answer.headers.get('allow'), 'HEAD, GET');
   }
+});
+
+// Anybody may ask for them, and they cost more to make than any other answer.
+test('what describes the API is made once', async (t) => {
+  const made: string[] = [];
+  const routes = describingRoutes({
+    describe: () => ({ made: made.push('description') }),
+    render: () => `made ${made.push('page')}`,
+  });
+  const answers = () =>
+    Promise.all(
+      routes.map((each) => each.prepare({ params: {}, query: {}, body: undefined }, anyone).answer()),
+    );
+  t.deepEqual(await answers(), await answers());
+  t.deepEqual(made, ['description', 'page']);
 });

@@ -19,6 +19,9 @@ const logsQuery = z.object({
   limit: limit(200),
 });
 
+/** How far the clocks of a replica, which writes lines, and of Postgres, which writes rows, may be apart. */
+const clockDifferenceMs = 5_000;
+
 export function clusterRoutes(fleet: {
   logRing: LogRing;
   instances: Instances;
@@ -32,10 +35,13 @@ export function clusterRoutes(fleet: {
     if (scope === undefined) return lines;
     const ids = new Set(lines.flatMap((line) => line.orchestrator_id ?? []));
     const own = await instances.within([...ids], scope);
-    return lines.filter(({ organization_id, orchestrator_id }) =>
-      organization_id === undefined
-        ? orchestrator_id !== undefined && own.has(orchestrator_id)
-        : covers(scope, organization_id),
+    const isOfOwn = ({ orchestrator_id = '', timestamp }: LogLine) => {
+      const since = own.get(orchestrator_id);
+      // What is older is about another that had its id.
+      return since !== undefined && Date.parse(timestamp) >= since.getTime() - clockDifferenceMs;
+    };
+    return lines.filter((line) =>
+      line.organization_id === undefined ? isOfOwn(line) : covers(scope, line.organization_id),
     );
   }
 
