@@ -1,7 +1,7 @@
 // Owns the composition: what a controller is made of, in which order it starts, and in which it stops.
 import { createServer } from 'node:http';
 import { createAudit } from './access/audit.ts';
-import { createTokens, warnOfOpenDoor } from './access/tokens.ts';
+import { createTokens, tellOfDoor } from './access/tokens.ts';
 import { trackCalls } from './calls.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { openDatabase } from './database/database.ts';
@@ -340,7 +340,9 @@ export async function startController(
     const url = await (options.listen ?? listen(settings.http))(http, sockets.io);
     await independences.refreshFiles();
     log.info({ event: 'start' }, `Replica ${nodeId} listens at ${url}`);
-    warnOfOpenDoor(settings, log);
+    if (processServer !== undefined)
+      log.info({ event: 'start' }, `Its health and metrics are at ${processServer.url}`);
+    tellOfDoor(settings, log);
     // Told in the log from here on.
     await readiness.faults();
     return {

@@ -97,7 +97,7 @@ const schema = z
       jsonDepth: integer(2, 1_000),
     }),
     auth: z.strictObject({
-      mode: z.enum(['required', 'off']),
+      mode: z.enum(['auto', 'required', 'off']),
       keys: jwkSet,
       jwksUrl,
       jwksTimeoutMs: milliseconds,
@@ -166,11 +166,22 @@ const schema = z
     path: ['http', 'processPort'],
     message: 'must be another port than http.port',
   })
-  .refine(({ auth, http }) => auth.mode === 'off' || hasKeys(auth) || isLoopback(http.host), {
+  .refine(({ auth }) => auth.mode !== 'required' || hasKeys(auth), {
+    path: ['auth', 'keys'],
+    message:
+      'is not set: give the keys that tokens are signed with (AUTH_KEYS or AUTH_JWKS_URL), or say AUTH=off outright, ' +
+      'and anybody who reaches it may do anything',
+  })
+  .refine(({ auth, http }) => auth.mode !== 'auto' || hasKeys(auth) || isLoopback(http.host), {
     path: ['auth', 'keys'],
     message:
       'is not set, so anybody who reaches http.host could do anything: give the keys that tokens are signed with ' +
       '(AUTH_KEYS or AUTH_JWKS_URL), listen on a loopback address (HOST=127.0.0.1), or say AUTH=off outright',
+  })
+  .refine(({ auth }) => auth.mode !== 'off' || !hasKeys(auth), {
+    path: ['auth', 'mode'],
+    message:
+      'keys are given (AUTH_KEYS or AUTH_JWKS_URL) that would not count: take away the one or the other',
   })
   .refine(({ http }) => http.headersTimeoutMs <= http.requestTimeoutMs, {
     path: ['http', 'headersTimeoutMs'],

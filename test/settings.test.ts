@@ -60,6 +60,7 @@ test('the environment overrides the files, with whole numbers where numbers are 
     env: {
       ...stores,
       NODE_ENV: 'production',
+      AUTH: 'off',
       HOST: '::1',
       PORT: '9000',
       HEARTBEAT_INTERVAL_MS: '1000',

@@ -22,6 +22,8 @@ export interface Subject {
   organization_id?: string | undefined;
   orchestrator_id?: string | undefined;
   message_id?: string | undefined;
+  /** What it is to be, where there is a choice: `independent` or `managed`, a decision, a type. */
+  change?: string | undefined;
 }
 
 export interface AuditEntry {
@@ -47,16 +49,16 @@ const alarming: readonly string[] = ['forbidden', 'unavailable', 'internal_error
 export function createAudit({ log }: { log: Log }): Audit {
   return ({ caller, action, on, call, outcome, requestId }) => {
     const { subject: sub, role } = caller;
-    const { organization_id, orchestrator_id, message_id } = on;
+    const { organization_id, orchestrator_id, message_id, change } = on;
     const whom = message_id ?? orchestrator_id ?? organization_id ?? `(${call})`;
     const line = {
       event: 'audit',
       source: 'audit',
       organization_id,
       orchestrator_id,
-      audit: { sub, role, action, call, organization_id, message_id, outcome, request_id: requestId },
+      audit: { sub, role, action, change, call, organization_id, message_id, outcome, request_id: requestId },
     };
-    const text = `${role} ${sub}: ${action} ${whom}: ${outcome} (request ${requestId})`;
+    const text = `${role} ${sub}: ${action} ${whom}${change === undefined ? '' : ` (${change})`}: ${outcome} (request ${requestId})`;
     if (alarming.includes(outcome)) log.warn(line, text);
     else log.info(line, text);
   };

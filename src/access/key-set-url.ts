@@ -8,6 +8,9 @@ import type { Log } from '../log.ts';
 /** The signatures that a published key may be of: never HS256, whose key is no public one. */
 export const publishedAlgorithms = ['EdDSA', 'Ed25519', 'ES256', 'RS256', 'PS256'];
 
+/** No longer than a caller is told to wait. */
+const unknownCooldownMs = 2_000;
+
 const keySetSchema = z.object({ keys: z.array(z.looseObject({})) });
 
 /**
@@ -33,9 +36,13 @@ export function createKeySetUrl(options: {
   let fetchedAtMs = Number.NEGATIVE_INFINITY;
   let failure: { atMs: number; error: unknown } | undefined;
 
+  /** Without any keys every call is refused: then it is asked more often. */
+  const patienceMs = () =>
+    remote.jwks() === undefined ? Math.min(unknownCooldownMs, cooldownMs) : cooldownMs;
+
   async function fetchKeys(url: string, init: RequestInit): Promise<Response> {
     // Tokens that name unknown keys must not make every call wait for a provider that is away.
-    if (failure !== undefined && now() - failure.atMs < cooldownMs) throw failure.error;
+    if (failure !== undefined && now() - failure.atMs < patienceMs()) throw failure.error;
     try {
       const response = await fetch(url, init);
       if (response.status !== 200) throw new Error(`it answered ${response.status}`);
@@ -48,7 +55,7 @@ export function createKeySetUrl(options: {
       if (failure === undefined)
         log.warn(
           { event: 'auth', reason: reasonOf(error) },
-          `The keys for tokens cannot be fetched from ${shown}; those known count for ${staleMs} ms more`,
+          `The keys for tokens cannot be fetched from ${shown}; ${remote.jwks() === undefined ? 'none are known: calls are answered 503' : `those known count for ${staleMs} ms more`}`,
         );
       failure = { atMs: now(), error };
       throw error;
@@ -61,6 +68,9 @@ export function createKeySetUrl(options: {
     cacheMaxAge: options.cacheMs,
     [customFetch]: fetchKeys,
   });
+
+  // Before the first call: who runs it is to see at the start that there are none.
+  void remote.reload().catch(() => undefined);
 
   return async (header, token) => {
     try {

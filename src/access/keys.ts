@@ -34,8 +34,13 @@ export const jwkSchema = z.discriminatedUnion('kty', [secretKey, ed25519Key], {
 });
 export type Jwk = z.output<typeof jwkSchema>;
 
-/** A JSON Web Key Set, at least one key. */
-export const jwkSetSchema = z.object({ keys: z.array(jwkSchema).min(1) });
+const notASet = 'must be a JSON Web Key Set such as {"keys":[{"kty":"oct","kid":"one","k":"…"}]}';
+
+/** A JSON Web Key Set (RFC 7517, 5), at least one key. */
+export const jwkSetSchema = z.object(
+  { keys: z.array(jwkSchema, { error: notASet }).min(1, { error: 'must be one key at least' }) },
+  { error: notASet },
+);
 
 function isEd25519(jwk: { x: string; d?: string | undefined }): boolean {
   try {

@@ -1,4 +1,6 @@
 // Owns tokens: whether one counts, and whom it stands for.
+
+import type { IncomingHttpHeaders } from 'node:http';
 import { errors, type JWTPayload, type JWTVerifyGetKey, type JWTVerifyResult, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { FleetError, unauthorized } from '../fleet/errors.ts';
@@ -33,16 +35,27 @@ export const claimsSchema = z
     return role !== 'orchestrator' || orchestrators !== undefined || identifier.safeParse(sub).success;
   }, 'sub must be the id of the orchestrator, or `orchestrators` list the ids');
 
+const unprotected = 'No keys for tokens are configured: the controller answers';
+/** What a proxy adds to a request. */
+const proxyHeaders = [
+  'forwarded',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+];
+
 export interface Tokens {
   /** Whether calls need a token at all. */
   readonly required: boolean;
   /**
-   * Where anyone may call because no keys are given, a call must name a loopback address: a web page that has its own
-   * name lead to one (DNS rebinding) could do anything otherwise.
-   * @param host the `Host` header
+   * Where anyone may call because no keys are given, a call must come from this machine itself: it names a loopback
+   * address, or a web page that has its own name lead to one (DNS rebinding) could do anything; and no proxy has passed
+   * it on.
    * @returns why not, for the caller
    */
-  refuseHost(host: string | undefined): string | undefined;
+  refuseRemote(headers: IncomingHttpHeaders): string | undefined;
   /**
    * Whom a token stands for. Without one: anyone, where none is needed.
    * @throws unauthorized saying what is wrong with it; unavailable while the keys cannot be fetched
@@ -56,10 +69,14 @@ export function createTokens(dependencies: { auth: Settings['auth']; now(): numb
   if (!isTokenRequired(auth))
     return {
       required: false,
-      refuseHost: (host) =>
-        auth.mode === 'off' || isCalledAsLoopback(host)
-          ? undefined
-          : 'No keys for tokens are configured: the controller answers to loopback names alone, such as localhost',
+      refuseRemote(headers) {
+        if (auth.mode === 'off') return undefined;
+        if (!isCalledAsLoopback(headers.host))
+          return `${unprotected} to loopback names alone, such as localhost`;
+        if (proxyHeaders.some((name) => headers[name] !== undefined))
+          return `${unprotected} to this machine alone, and to nothing that a proxy passes on`;
+        return undefined;
+      },
       identify: async () => anyone,
     };
 
@@ -99,7 +116,7 @@ export function createTokens(dependencies: { auth: Settings['auth']; now(): numb
 
   return {
     required: true,
-    refuseHost: () => undefined,
+    refuseRemote: () => undefined,
     async identify(token) {
       if (token === undefined || token === '') throw unauthorized('A token is needed');
       if (token.length > mostCharacters) throw unauthorized('The token is too long');
@@ -113,9 +130,17 @@ export function createTokens(dependencies: { auth: Settings['auth']; now(): numb
   };
 }
 
-/** Says so where anyone may call. */
-export function warnOfOpenDoor({ auth, http }: Settings, log: Log): void {
-  if (isTokenRequired(auth)) return;
+/** Says who may call: with a token that which keys have signed, or anyone. */
+export function tellOfDoor({ auth, http }: Settings, log: Log): void {
+  if (isTokenRequired(auth)) {
+    const keys = (auth.keys ?? []).map((jwk) => [algorithmsOf(jwk)[0], jwk.kid].filter(Boolean).join(' '));
+    const published = auth.jwksUrl === null ? [] : [`those that ${new URL(auth.jwksUrl).host} publishes`];
+    log.info(
+      { event: 'auth' },
+      `Tokens are asked for, issued by ${auth.issuer} for ${auth.audience}; keys: ${[...keys, ...published].join(', ')}`,
+    );
+    return;
+  }
   const why =
     auth.mode === 'off'
       ? 'AUTH is off'
@@ -124,7 +149,7 @@ export function warnOfOpenDoor({ auth, http }: Settings, log: Log): void {
 }
 
 const isTokenRequired = (auth: Settings['auth']): boolean =>
-  auth.mode === 'required' && (auth.keys !== null || auth.jwksUrl !== null);
+  auth.mode !== 'off' && (auth.keys !== null || auth.jwksUrl !== null);
 
 function callerOf(payload: JWTPayload, toleranceMs: number): Caller {
   const claims = claimsSchema.safeParse(payload);

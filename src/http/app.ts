@@ -21,7 +21,7 @@ import type { LogRing } from '../redis/log-ring.ts';
 import type { Presence } from '../redis/presence.ts';
 import type { RateLimits } from '../redis/rate-limits.ts';
 import type { AddressOf } from './address.ts';
-import { closeWhenDraining, requireHost, requireOwnName, requireReadableUrl } from './connections.ts';
+import { closeWhenDraining, requireHost, requireOwnMachine, requireReadableUrl } from './connections.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
 import { statusRoutes } from './controller/status.ts';
@@ -138,7 +138,7 @@ function composeApp(
   app.use(requireReadableUrl);
   app.use(cors);
   app.use(requireHost);
-  app.use(requireOwnName(dependencies.tokens));
+  app.use(requireOwnMachine(dependencies.tokens));
   app.use(closeWhenDraining(dependencies.readiness));
   app.use(dependencies.limits.limitAddress);
   app.use(router.routes());

@@ -39,10 +39,10 @@ export const requireReadableUrl: Middleware = async (ctx, next) => {
   await next();
 };
 
-/** @throws forbidden where anyone may call, if only by a name of this machine for itself, and another one was called */
-export function requireOwnName(tokens: Tokens): Middleware {
+/** @throws forbidden where anyone on this machine may call, and the call is from elsewhere */
+export function requireOwnMachine(tokens: Tokens): Middleware {
   return async (ctx, next) => {
-    const refusal = tokens.refuseHost(ctx.req.headers.host);
+    const refusal = tokens.refuseRemote(ctx.req.headers);
     if (refusal !== undefined) throw forbidden(refusal);
     await next();
   };

@@ -4,6 +4,7 @@ import type { Audit } from '../access/audit.ts';
 import { anyone, type Caller, may } from '../access/caller.ts';
 import { permissions } from '../access/roles.ts';
 import type { Tokens } from '../access/tokens.ts';
+import { reasonOf } from '../availability.ts';
 import { asFleetError, forbidden } from '../fleet/errors.ts';
 import type { Log } from '../log.ts';
 import { createPacedWarning } from '../paced-warning.ts';
@@ -33,6 +34,7 @@ export function createDoor(dependencies: {
         warnOfStranger(
           { source: 'http', address: addressOf(ctx.req) },
           `${callOf(ctx)} refused: ${known.message}`,
+          known.message,
         );
       throw error;
     }
@@ -47,12 +49,12 @@ export function createDoor(dependencies: {
     const caller = await identify(ctx);
     setCaller(ctx, caller);
     if (caller.role !== 'anyone') await limitCaller(`${caller.role} ${caller.subject}`);
-    const tell = (outcome: string) => {
+    const tell = (outcome: string, error?: unknown) => {
       if (route.audit === undefined) {
         if (outcome === 'forbidden')
           log.warn(
             { source: 'http', event: 'forbidden', sub: caller.subject },
-            `${callOf(ctx)} refused: ${caller.subject} has the role ${caller.role}`,
+            `${callOf(ctx)} of ${caller.role} ${caller.subject} refused: ${reasonOf(error)}`,
           );
       } else
         audit({
@@ -72,7 +74,7 @@ export function createDoor(dependencies: {
       await next();
       tell('done');
     } catch (error) {
-      tell(error instanceof HttpError ? error.code : (asFleetError(error)?.code ?? 'internal_error'));
+      tell(error instanceof HttpError ? error.code : (asFleetError(error)?.code ?? 'internal_error'), error);
       throw error;
     }
   };

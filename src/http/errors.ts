@@ -113,6 +113,6 @@ function challengeOf({ code, message }: FleetError, ctx: Context): string | unde
   const error = { unauthorized: 'invalid_token', forbidden: 'insufficient_scope' }[String(code)];
   if (error === undefined) return undefined;
   // Who gave none is not told that it is wrong.
-  if (ctx.get('Authorization') === '') return 'Bearer';
+  if (ctx.get('Authorization') === '') return code === 'unauthorized' ? 'Bearer' : undefined;
   return `Bearer error="${error}", error_description="${message.replaceAll(/[^\x20-\x7e]|["\\]/g, '')}"`;
 }

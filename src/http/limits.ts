@@ -1,6 +1,8 @@
 // Owns how often one address and one caller may call REST: beyond it they are answered 429.
 import type { Middleware } from 'koa';
 import { rateLimited } from '../fleet/errors.ts';
+import type { Log } from '../log.ts';
+import { createPacedWarning } from '../paced-warning.ts';
 import type { RateLimits } from '../redis/rate-limits.ts';
 import type { AddressOf } from './address.ts';
 
@@ -16,19 +18,35 @@ export interface Limits {
 
 const never = new Set(['/health', '/health/live', '/health/ready', '/metrics']);
 
-export function createLimits(options: { rates: RateLimits; addressOf: AddressOf }): Limits {
-  const { rates, addressOf } = options;
+export function createLimits(options: { rates: RateLimits; addressOf: AddressOf; log: Log }): Limits {
+  const { rates, addressOf, log } = options;
+  const warn = createPacedWarning({ log, event: 'rate_limited' });
   return {
     async limitAddress(ctx, next) {
       if (!never.has(ctx.path)) {
-        const seconds = await rates.byAddress.take(addressOf(ctx.req));
-        if (seconds !== undefined) throw rateLimited('Too many calls from this address', seconds);
+        const address = addressOf(ctx.req);
+        const seconds = await rates.byAddress.take(address);
+        if (seconds !== undefined) {
+          warn(
+            { source: 'http', address },
+            `Too many calls from ${address}: limits.requestsPerAddress`,
+            'address',
+          );
+          throw rateLimited('Too many calls from this address', seconds);
+        }
       }
       await next();
     },
     async limitCaller(subject) {
       const seconds = await rates.byCaller.take(subject);
-      if (seconds !== undefined) throw rateLimited('Too many calls of this caller', seconds);
+      if (seconds !== undefined) {
+        warn(
+          { source: 'http', sub: subject },
+          `Too many calls of ${subject}: limits.requestsPerCaller`,
+          'caller',
+        );
+        throw rateLimited('Too many calls of this caller', seconds);
+      }
     },
   };
 }

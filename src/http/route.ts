@@ -199,12 +199,12 @@ function createBodyReader(limitBytes: number): Middleware {
     jsonLimit: limitBytes,
     onError(error, ctx) {
       const status: unknown = Reflect.get(error, 'status');
-      if (status === 413) {
-        // Read on to the end of it: a client that is cut off while it sends never comes to read the answer.
-        ctx.req.unpipe();
-        ctx.req.resume();
+      // Read on to the end of it, or its rest would keep the connection from its next request for ever, and a client that
+      // is cut off while it sends never comes to read the answer.
+      ctx.req.unpipe();
+      ctx.req.resume();
+      if (status === 413)
         throw new HttpError(413, 'payload_too_large', `The body is larger than ${limitBytes} bytes`);
-      }
       if (status === 415) throw new HttpError(415, 'unsupported_media_type', error.message);
       // Behind the comma it quotes the body, which may hold credentials.
       const [reason] = error.message.split(/, (?:\.\.\.)?"/, 1);

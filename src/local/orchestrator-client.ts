@@ -100,6 +100,7 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
   let socket: Socket | undefined;
   /** The connection that the controller asked us to leave: it counts until the next one does. */
   let leaving: Socket | undefined;
+  let sentToken: string | undefined;
   let attempt = 0;
   let complaint: z.infer<typeof errorSchema> | undefined;
   // One beat is under way at a time. All that are asked for meanwhile share the next, so that memory stays bounded
@@ -138,12 +139,20 @@ export function connectOrchestrator(options: OrchestratorOptions): Orchestrator 
 
   function authenticate(send: (auth: object) => void) {
     if (options.token === undefined) return send({});
-    withToken((token) => send({ token }));
+    withToken((token) => {
+      sentToken = token;
+      send({ token });
+    });
   }
 
   function renewToken() {
     const renewing = socket;
-    withToken((token) => renewing?.emit('refresh_token', { token }));
+    withToken((token) => {
+      // To send the one that is about to end would only put off its end by nothing.
+      if (token === sentToken) return;
+      sentToken = token;
+      renewing?.emit('refresh_token', { token });
+    });
   }
 
   function withToken(use: (token: string) => void) {

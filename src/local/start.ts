@@ -183,7 +183,8 @@ async function printHints(listening: string): Promise<void> {
   // Every address is one to listen at, but none to call.
   const url = listening.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
   const elsewhere = url === 'http://127.0.0.1:8765' ? '' : ` --url ${url}`;
-  const asked = (await localKeys()).AUTH_KEYS !== undefined;
+  const keys = { ...given(), ...(await localKeys()) };
+  const asked = (keys.AUTH_KEYS ?? given().AUTH_JWKS_URL) !== undefined;
   const token = asked ? ' -H "Authorization: Bearer $TOKEN"' : '';
   console.log(`Try next, in another terminal:${asked ? '\n  TOKEN=$(npm run -s token -- --role admin)' : ''}
   curl${token} ${url}/api/v1/controller/overview

@@ -10,7 +10,7 @@ const usage = `Usage: npm run token -- --role ROLE [options]
 Prints a token on standard output, and on standard error what it is good for.
 
   --role ROLE             ${roles.join(', ')}
-  --days D                how long it is valid (default: 1)
+  --days D                how long it is valid, at most 3650 (default: 1); 0.04 is an hour
   --subject NAME          who it is for (default: the role); of an orchestrator its id
   --organizations LIST    confines it to these organizations, with commas between
   --orchestrators LIST    of a gateway: the orchestrators that it speaks for, with commas between
@@ -27,7 +27,11 @@ const list = z
 const flagsSchema = z
   .object({
     role: z.enum(roles, { error: `must be one of ${roles.join(', ')}` }),
-    days: z.coerce.number({ error: 'must be a number' }).positive().max(3_650).default(1),
+    days: z.coerce
+      .number({ error: 'must be a number' })
+      .positive({ error: 'must be more than 0' })
+      .max(3_650, { error: 'must be at most 3650' })
+      .default(1),
     subject: z
       .string()
       .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable characters without a space')
@@ -87,9 +91,10 @@ async function mint({
   if (jwk === undefined) throw new Error(`${where} has public keys alone: they verify, and sign nothing`);
   const validMs = days * dayMs;
   const token = await mintLocally(jwk, { subject, role, organizations, orchestrators, validMs });
+  const gateway = orchestrators === undefined ? '' : `, for the orchestrators ${orchestrators.join(', ')}`;
   const confined = organizations === undefined ? '' : `, for ${organizations.join(', ')} alone`;
   process.stderr.write(
-    `A token of ${subject} with the role ${role}${confined}, until ${new Date(Date.now() + validMs).toISOString()}, signed with ${where}\n`,
+    `A token of ${subject} with the role ${role}${gateway}${confined}, until ${new Date(Date.now() + validMs).toISOString()}, signed with ${jwk.kid === undefined ? 'the key' : `key ${jwk.kid}`} of ${where}\n`,
   );
   process.stdout.write(`${token}\n`);
 }

@@ -6,6 +6,7 @@ import type { Tokens } from '../access/tokens.ts';
 import type { Clock } from '../clock.ts';
 import { asFleetError, type FleetError } from '../fleet/errors.ts';
 import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import { createPacedWarning } from '../paced-warning.ts';
 import { covers } from '../scope.ts';
 import type { Notices } from './notices.ts';
@@ -26,16 +27,17 @@ const callers = new WeakMap<Socket, Caller>();
 export function createGate(dependencies: {
   tokens: Tokens;
   addressOf(request: IncomingMessage): string;
+  metrics: Metrics;
   log: Log;
 }) {
-  const { tokens, addressOf, log } = dependencies;
+  const { tokens, addressOf, metrics, log } = dependencies;
   const warnOfStranger = createPacedWarning({ log, event: 'unauthorized' });
 
   async function identify(socket: Socket): Promise<SocketError | undefined> {
     const { query, auth, headers } = socket.handshake;
     if (queryNames.some((name) => query[name] !== undefined))
       return unauthorized('the token belongs into `auth`, not into the address');
-    const refusal = tokens.refuseHost(headers.host);
+    const refusal = tokens.refuseRemote(headers);
     if (refusal !== undefined) return { code: 'forbidden', message: refusal, retryable: false };
     const token: unknown = auth.token;
     if (token !== undefined && typeof token !== 'string') return unauthorized('the token must be a text');
@@ -56,7 +58,9 @@ export function createGate(dependencies: {
       warnOfStranger(
         { event: refusal.code, source: 'socket', address: addressOf(socket.request) },
         `[C-OCS] WebSocket connection refused: ${refusal.message}`,
+        refusal.message,
       );
+      metrics.refusedConnections.inc({ reason: refusal.code });
       next(Object.assign(new Error(refusal.message), { data: refusal }));
       // Behind what it was told.
       setImmediate(() => socket.conn.close());
@@ -108,7 +112,13 @@ export function createIdentity(
     const leftMs = expiresAtMs - clock.now();
     at(expiresAtMs - Math.min(context.expiryNoticeMs, leftMs / 2), () => {
       notices.fail(expired('is about to expire', Math.max(0, expiresAtMs - clock.now())));
-      at(expiresAtMs, () => notices.end(expired('has expired')));
+      at(expiresAtMs, () => {
+        log.warn(
+          { event: 'token_expired', source: 'socket', sub: caller.subject },
+          `[C-OCS] Connection of ${caller.subject} ended: its token has expired`,
+        );
+        notices.end(expired('has expired'));
+      });
     });
   }
 

@@ -128,7 +128,7 @@ const done: Record<string, { call: Call; orchestrator?: string; about: (body: An
       body: { is_independent: true },
     },
     orchestrator: other.orchestrator,
-    about: () => ({}),
+    about: () => ({ change: 'independent' }),
   },
   'message.create': {
     call: {
@@ -137,7 +137,7 @@ const done: Record<string, { call: Call; orchestrator?: string; about: (body: An
       body: { message_type: 'monitoring', content: 'Rest' },
     },
     orchestrator: place.orchestrator,
-    about: ({ message_id }) => ({ message_id }),
+    about: ({ message_id }) => ({ change: 'monitoring', message_id }),
   },
   'message.decide': {
     call: {
@@ -146,7 +146,7 @@ const done: Record<string, { call: Call; orchestrator?: string; about: (body: An
       body: { status: 'accepted' },
     },
     orchestrator: place.orchestrator,
-    about: () => ({ message_id: place.message }),
+    about: () => ({ change: 'accepted', message_id: place.message }),
   },
   'message.send': {
     call: {
@@ -155,7 +155,7 @@ const done: Record<string, { call: Call; orchestrator?: string; about: (body: An
       body: { type: 'note', data: {} },
     },
     orchestrator: place.orchestrator,
-    about: ({ message_id }) => ({ message_id }),
+    about: ({ message_id }) => ({ change: 'note', message_id }),
   },
 };
 
@@ -211,13 +211,13 @@ const failures: [outcome: string, action: string, call: Call, about?: object, or
     'already_decided',
     'message.decide',
     { method: 'PUT', path: `${internal}/messages/${place.message}/status`, body: { status: 'dismissed' } },
-    { message_id: place.message },
+    { message_id: place.message, change: 'dismissed' },
   ],
   [
     'not_connected',
     'message.send',
     { method: 'POST', path: `${internal}/orchestrators/${other.orchestrator}/send`, body: { type: 'x' } },
-    {},
+    { change: 'x' },
     other.orchestrator,
   ],
 ];

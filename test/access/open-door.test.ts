@@ -141,3 +141,28 @@ test('without keys a call that names no host at all is refused', async (t) => {
     t.false(body.includes('items'));
   }
 });
+
+for (const [name, value] of [
+  ['x-forwarded-for', '192.0.2.1'],
+  ['x-forwarded-host', 'controller.example.com'],
+  ['forwarded', 'for=192.0.2.1'],
+  ['via', '1.1 proxy'],
+] as const)
+  test(`without keys nothing is served that a proxy passes on, as ${name} tells`, async (t) => {
+    const path = '/api/v1/controller/organizations';
+    const answer = await keyless.api.request(path, { headers: { [name]: value } });
+    t.is(answer.status, 403);
+    t.is(answer.body.code, 'forbidden');
+    t.is(answer.headers.get('www-authenticate'), null);
+    t.is((await off.api.request(path, { headers: { [name]: value } })).status, 200);
+    const socket = io(urlOf(keyless), {
+      ...{ path: '/ws', transports: ['websocket'], reconnection: false, forceNew: true },
+      extraHeaders: { [name]: value },
+    });
+    t.teardown(() => socket.disconnect());
+    const error = await new Promise<Error>((resolve, reject) => {
+      socket.once('connect', () => reject(new Error('it was let in')));
+      socket.once('connect_error', resolve);
+    });
+    t.like(Reflect.get(error, 'data'), { code: 'forbidden', retryable: false });
+  });

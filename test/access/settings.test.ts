@@ -37,14 +37,25 @@ for (const HOST of ['0.0.0.0', '::', '10.1.2.3', 'controller.example.com'])
       t.regex(faultOf({ HOST, ...empty }), /AUTH=off/);
   });
 
-test('in production, which listens on all addresses, keys are needed', (t) => {
-  t.regex(faultOf({ NODE_ENV: 'production' }), /^auth\.keys \(AUTH_KEYS\): is not set/);
+test('in production keys are needed, on loopback as well: a proxy may be in front of it', (t) => {
+  for (const env of [
+    { NODE_ENV: 'production' },
+    { NODE_ENV: 'production', HOST: '127.0.0.1' },
+    { AUTH: 'required' },
+  ])
+    t.regex(faultOf(env), /^auth\.keys \(AUTH_KEYS\): is not set: give the keys .* or say AUTH=off outright/);
+  t.is(load({ NODE_ENV: 'production', AUTH: 'off' }).auth.mode, 'off');
 });
 
 for (const HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
   test(`without keys a controller may listen on ${HOST}`, (t) => {
     t.is(load({ HOST }).auth.keys, null);
   });
+
+test('keys that would not count are a contradiction', (t) => {
+  for (const keys of [{ AUTH_KEYS: setOf(secret) }, { AUTH_JWKS_URL: 'https://login.example.com/keys' }])
+    t.regex(faultOf({ AUTH: 'off', ...keys }), /^auth\.mode \(AUTH\): keys are given/);
+});
 
 test('nothing but off switches it off', (t) => {
   for (const AUTH of ['OFF', 'false', '0', 'none', 'no']) t.regex(faultOf({ AUTH }), /^auth\.mode \(AUTH\)/);

@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { crc32 } from 'node:zlib';
 import { environmentFileName, jsonFileName } from '../../src/fleet/environment-files.ts';
 import { createRandom } from '../chaos/random.ts';
 import { connectTarget } from './doorstep.ts';
@@ -68,11 +69,14 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     if (status !== 200) throw new Error(`/health/ready answers ${status}`);
   }
 
-  const random = createRandom(options.seed);
+  // Each target draws by itself, so that a seed gives it the same payloads whichever others there are.
+  const draws = new Map(
+    targets.map((target) => [target, createRandom((options.seed ^ crc32(target.name)) >>> 0)]),
+  );
   const broken = new Set<Target>();
   async function attack(target: Target): Promise<void> {
     await scene.reset();
-    const seed = random.between(-(2 ** 31), 2 ** 31 - 1);
+    const seed = draws.get(target)?.between(-(2 ** 31), 2 ** 31 - 1) ?? options.seed;
     const round = { seed, payloads: Math.ceil(perRound * target.share) };
     let failure = await target.run(round);
     try {

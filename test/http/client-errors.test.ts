@@ -162,3 +162,19 @@ test('a client that keeps its side open behind the answer, and sends nothing mor
   await until('no connection to be there', async () => (await count()) === 0, 10_000);
   t.pass();
 });
+
+test('behind a body that cannot be unpacked the connection takes the next request', async (t) => {
+  const { port, hostname } = new URL(world.replica(0).controller.url);
+  const socket = connect(Number(port), hostname);
+  const body = 'x'.repeat(900_000);
+  socket.write(
+    'POST /api/v1/controller/organizations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n' +
+      `Content-Encoding: deflate\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  const [refusal] = await once(socket, 'data');
+  t.regex(String(refusal), /^HTTP\/1\.1 400 /);
+  socket.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+  const late = setTimeout(() => socket.destroy(new Error('no second answer')), 5_000);
+  t.regex(await text(socket), /^HTTP\/1\.1 200 /);
+  clearTimeout(late);
+});

@@ -12,6 +12,8 @@ let without: World;
 test.before(async () => {
   world = await openWorld({
     settings: {
+      // Behind a proxy, and open all the same.
+      auth: { mode: 'off' },
       http: { corsOrigins: [origin, 'http://localhost:3000'], trustedProxies: ['loopback'] },
       limits: { requestsPerAddress: 50, windowSeconds: 600 },
     },

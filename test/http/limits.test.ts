@@ -17,6 +17,8 @@ test.before(async () => {
   world = await openWorld({
     replicas: 2,
     settings: {
+      // Behind a proxy, and open all the same.
+      auth: { mode: 'off' },
       http: { trustedProxies: ['loopback'] },
       limits: { requestsPerAddress, windowSeconds: 60, sendWaitsPerCaller },
     },
@@ -68,15 +70,22 @@ test('one network of IPv6 is one client', async (t) => {
 });
 
 test('a caller is limited by its subject', async (t) => {
+  const { log } = createLogs({
+    level: 'silent',
+    ringLevel: 'silent',
+    nodeId: 'node-x',
+    ring: { write() {} },
+  });
   const limits = createLimits({
     rates: createRateLimits({
       redis: world.redis,
       keys: createKeys(world.settings.redis.prefix),
       ...world.settings.limits,
       requestsPerCaller: 2,
-      log: createLogs({ level: 'silent', ringLevel: 'silent', nodeId: 'node-x', ring: { write() {} } }).log,
+      log,
     }),
     addressOf: () => 'any',
+    log,
   });
   await limits.limitCaller('one');
   await limits.limitCaller('one');

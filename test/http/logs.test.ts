@@ -67,7 +67,7 @@ test('lines come newest first, the limit counts from the newest, the total count
   // Seven, and what the audit says of six calls.
   t.is(all.total, 13);
   t.is(all.items.length, 13);
-  t.regex(all.items[0]?.message ?? '', /independence.set newest: done/);
+  t.regex(all.items[0]?.message ?? '', /independence.set newest \(independent\): done/);
   t.is(all.items[1]?.message, 'Independence setting written to environment files');
   t.is(all.items[12]?.message, 'DB registration successful for newest');
   const times = all.items.map((line) => line.timestamp);

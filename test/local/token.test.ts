@@ -72,7 +72,7 @@ test('it is signed with the first key that can sign, and says what was asked for
   t.true(iat >= before && exp - iat === 43_200);
   t.regex(
     err,
-    /^A token of gateway with the role orchestrator, for acme alone, until \S+Z, signed with AUTH_KEYS\n$/,
+    /^A token of gateway with the role orchestrator, for the orchestrators o-1, o-2, for acme alone, until \S+Z, signed with key signing of AUTH_KEYS\n$/,
   );
   t.is(JSON.parse(Buffer.from(out.split('.')[0] ?? '', 'base64url').toString()).kid, 'signing');
 });
@@ -96,7 +96,7 @@ test('without AUTH_KEYS a key is made once, for its owner alone, and serves from
   const third = await run('--role viewer', { LOCAL_FOLDER: folder });
   t.regex(
     third.err,
-    /^A token of viewer with the role viewer, until \S+Z, signed with \S+auth-keys\.json\n$/,
+    /^A token of viewer with the role viewer, until \S+Z, signed with key local-\w+ of \S+auth-keys\.json\n$/,
   );
 
   const { keys } = jwkSetSchema.parse(JSON.parse(await readFile(file, 'utf8')));

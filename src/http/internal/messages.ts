@@ -33,7 +33,10 @@ export function messageRoutes(fleet: { messages: Messages; jsonSchemas: JsonSche
       method: 'post',
       path: '/orchestrators/:id/messages',
       access: 'administer',
-      audit: { action: 'message.create', on: ({ params }) => ({ orchestrator_id: params.id }) },
+      audit: {
+        action: 'message.create',
+        on: ({ params, body }) => ({ orchestrator_id: params.id, change: body.message_type }),
+      },
       summary: 'Create a recommendation or a monitoring message for an orchestrator',
       responses: { 201: 'Created' },
       params: idParams,
@@ -95,7 +98,10 @@ export function messageRoutes(fleet: { messages: Messages; jsonSchemas: JsonSche
       method: 'put',
       path: '/messages/:id/status',
       access: 'own.decide',
-      audit: { action: 'message.decide', on: ({ params }) => ({ message_id: params.id }) },
+      audit: {
+        action: 'message.decide',
+        on: ({ params, body }) => ({ message_id: params.id, change: body.status }),
+      },
       summary: 'Accept or dismiss a message; the same decision again changes nothing',
       responses: { 409: 'already_decided' },
       params: z.object({ id: messageId }),

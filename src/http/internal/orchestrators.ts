@@ -159,7 +159,13 @@ export function internalOrchestratorRoutes(fleet: {
       method: 'put',
       path: '/orchestrators/:id/independence',
       access: 'administer',
-      audit: { action: 'independence.set', on: ({ params }) => ({ orchestrator_id: params.id }) },
+      audit: {
+        action: 'independence.set',
+        on: ({ params, body }) => ({
+          orchestrator_id: params.id,
+          change: body.is_independent ? 'independent' : 'managed',
+        }),
+      },
       summary: 'Declare an orchestrator independent, or managed again',
       params: idParams,
       body: independence,
@@ -220,7 +226,10 @@ export function internalOrchestratorRoutes(fleet: {
       method: 'post',
       path: '/orchestrators/:id/send',
       access: 'administer',
-      audit: { action: 'message.send', on: ({ params }) => ({ orchestrator_id: params.id }) },
+      audit: {
+        action: 'message.send',
+        on: ({ params, body }) => ({ orchestrator_id: params.id, change: body.type }),
+      },
       summary: 'Send a message over the orchestrator’s socket, wherever that is',
       responses: {
         200: 'Received, or acknowledged if `ack` asks for it',
