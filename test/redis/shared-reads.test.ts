@@ -1,0 +1,76 @@
+// What is dear to read from Redis is read once for many who ask at the same moment.
+import test from 'ava';
+import { createKeys } from '../../src/redis/keys.ts';
+import { createLogRing } from '../../src/redis/log-ring.ts';
+import { createPresence } from '../../src/redis/presence.ts';
+import { until } from '../support/until.ts';
+import { openWorld } from '../support/world.ts';
+
+const world = await openWorld();
+test.after.always(() => world.close());
+const { controller, connect } = world.replica(0);
+const keys = createKeys(world.settings.redis.prefix);
+const callers = 40;
+
+/** The world's Redis, and the names of the commands that were given to it. */
+function countedRedis() {
+  const given: string[] = [];
+  const redis = new Proxy(world.redis, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]): unknown => {
+        given.push(String(name));
+        return Reflect.apply(value, target, args);
+      };
+    },
+  });
+  return { redis, times: (name: string) => given.filter((each) => each === name).length };
+}
+
+const readers = {
+  xrevrange({ redis }: ReturnType<typeof countedRedis>) {
+    const ring = createLogRing({ redis, keys, size: 5_000, backlog: 100, onDropped() {} });
+    return async (id: string) => (await ring.read()).some((line) => line.orchestrator_id === id);
+  },
+  hgetall({ redis }: ReturnType<typeof countedRedis>) {
+    const { nodeId } = controller;
+    const presence = createPresence({
+      ...{ redis, keys, nodeId, liveNodes: async () => [nodeId] },
+      now: () => Date.now(),
+    });
+    return async (id: string) => (await presence.list()).some((each) => each.orchestrator_id === id);
+  },
+};
+
+for (const [command, what] of [
+  ['xrevrange', 'the log'],
+  ['hgetall', 'who is connected'],
+] as const)
+  test(`${what} is read once for many who ask at once, and never from before they asked`, async (t) => {
+    const counted = countedRedis();
+    const shows = readers[command](counted);
+    await connect(`old-${command}`);
+    // The lines of the world's own replica are on their way.
+    await until('it to be shown', () => shows(`old-${command}`));
+    const before = counted.times(command);
+    const first = shows(`old-${command}`);
+    await new Promise(setImmediate);
+    const all = await Promise.all([first, ...Array.from({ length: callers }, () => shows(`old-${command}`))]);
+    t.true(all.every((shown) => shown));
+    t.is(counted.times(command) - before, 2);
+
+    const reading = [shows('none'), shows('none')];
+    const line = {
+      timestamp: '',
+      level: 'INFO',
+      source: 'test',
+      node_id: 'x',
+      orchestrator_id: `new-${command}`,
+    };
+    const entry = { organization_id: 'o', name: 'n', connected_at: new Date().toISOString(), metadata: {} };
+    if (command === 'xrevrange') await world.redis.xadd(keys.logs, '*', 'line', JSON.stringify(line));
+    else await world.redis.hset(keys.presence(controller.nodeId), `new-${command}`, JSON.stringify(entry));
+    t.true(await shows(`new-${command}`));
+    t.deepEqual(await Promise.all(reading), [false, false]);
+  });
