@@ -20,6 +20,8 @@ export interface NewInstance {
   location: string | undefined;
   features: unknown;
   metadata: unknown;
+  /** Whose ids it may not take: those of organizations outside of it. */
+  scope: Scope;
 }
 
 export interface Instances {

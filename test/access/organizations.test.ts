@@ -255,6 +255,35 @@ test.serial('an orchestrator of another organization cannot be taken into one’
   t.is(dataOf(t, await everyone.get(`${controller}/orchestrators/live/s1`)).organization_id, 'south');
 });
 
+test.serial('nor can the id that the first orchestrator of another organization will have', async (t) => {
+  const before = await digestOf(world);
+  const called = (orchestrator_id: string, org: string) => ({
+    orchestrator_id,
+    [org]: 'north',
+    name: 'Mine now',
+  });
+  const register = `${internal}/orchestrators/register`;
+  const create = `${controller}/orchestrator-instances`;
+  for (const answer of [
+    await north.post(register, called('south', 'organization_id')),
+    await north.post(create, called('south', 'org_id')),
+  ])
+    errorOf(t, answer, 409, 'already_exists');
+  t.is(await digestOf(world), before);
+  // Its own, and what is nobody's, it may; and so may who sees both.
+  const both = await adminOf('north', 'south');
+  for (const [api, id] of [
+    [north, 'north'],
+    [north, 'nobodys'],
+    [both, 'south'],
+  ] as const) {
+    fieldsOf(t, await api.post(register, called(id, 'organization_id')));
+    t.is((await api.delete(`${internal}/orchestrators/${id}/deregister`)).status, 200);
+    dataOf(t, await api.post(create, called(id, 'org_id')), 201);
+    t.is((await api.delete(`${create}/${id}`)).status, 200);
+  }
+});
+
 test.serial(
   'nor by a handshake: a token of one organization does not move an orchestrator of another',
   async (t) => {

@@ -32,7 +32,8 @@ export interface Registered {
 
 /**
  * Inserts or updates both rows; an update leaves status, health and independence alone.
- * @returns undefined, and changes nothing, if the orchestrator is there outside of the scope
+ * @returns undefined, and changes nothing, if the orchestrator is there outside of the scope, or an organization is that
+ * is called so
  */
 export async function writeRegistration(
   database: Database,
@@ -66,6 +67,7 @@ export async function writeRegistration(
     if (before !== undefined && !locked.some((row) => row.organization_id === before.organization_id))
       throw new LostRace(`${orchestratorId} moved between two statements`);
     // Thrown, so that no organization is left of it.
+    if (before === undefined && (await isNamesakeOfForeign(query, registration))) throw taken;
     if (before !== undefined && !covers(registration.scope, String(before.organization_id))) throw taken;
     const [organization] = await query(
       `UPDATE organizations SET updated_at = now(),
@@ -121,6 +123,19 @@ export async function writeRegistration(
     if (error === taken) return undefined;
     throw error;
   }
+}
+
+/**
+ * Whether another organization is called like this new orchestrator: its own first one will be, if it says nothing else.
+ * Who sees only its own organizations must not take that id.
+ */
+async function isNamesakeOfForeign(
+  query: Query,
+  { orchestratorId, scope }: { orchestratorId: string; scope: Scope },
+): Promise<boolean> {
+  if (covers(scope, orchestratorId)) return false;
+  const [found] = await query('SELECT 1 FROM organizations WHERE organization_id = $1', [orchestratorId]);
+  return found !== undefined;
 }
 
 export interface Independence {
@@ -254,11 +269,13 @@ export interface Placeholder {
   features: unknown;
   metadata: unknown;
   at: Date;
+  /** It is not called like an organization outside of it. */
+  scope: Scope;
 }
 
 /**
  * Inserts an inactive instance, and its organization where that is missing.
- * @returns false, and changes nothing, if the instance exists
+ * @returns false, and changes nothing, if the instance exists, or its id is another organization's
  */
 export async function writeInstance(database: Database, placeholder: Placeholder): Promise<boolean> {
   const { orchestratorId, organizationId, name, location, features, metadata, at } = placeholder;
@@ -268,7 +285,7 @@ export async function writeInstance(database: Database, placeholder: Placeholder
     const [known] = await query('SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = $1', [
       orchestratorId,
     ]);
-    if (known !== undefined) throw taken;
+    if (known !== undefined || (await isNamesakeOfForeign(query, placeholder))) throw taken;
     const tenantName = organizationId === orchestratorId ? name : `Organization ${organizationId}`;
     await query(
       `INSERT INTO organizations (organization_id, name, location, features, metadata, created_at, updated_at)

@@ -114,6 +114,7 @@ export function orchestratorRoutes(fleet: {
           location: body.location ?? undefined,
           features: body.features,
           metadata: body.metadata,
+          scope: caller.scope,
         });
         const message = `Orchestrator instance ${instance.orchestratorId} created successfully`;
         return { status: 201, message, body: presentInstance(instance) };
