@@ -38,8 +38,9 @@ let exitCode = 0;
 try {
   const { url, processUrl } = await start();
   const isReady = await askWhetherReady(processUrl ?? url);
+  const isTokenNeeded = await askWhetherTokenIsNeeded(url);
   console.log(`\nMoolai Controller ${isReady ? 'ready' : 'listens, not ready yet,'} at ${url}\n`);
-  await printHints(url);
+  printHints(url, isTokenNeeded);
   await aborted();
 } catch (error) {
   if (!stopping.signal.aborted) {
@@ -172,6 +173,10 @@ async function askWhetherReady(url: string): Promise<boolean> {
   return false;
 }
 
+async function askWhetherTokenIsNeeded(url: string): Promise<boolean> {
+  return (await fetch(`${url}/api/v1/controller/health`)).status === 401;
+}
+
 function parseReplicas(text: string | undefined): number {
   if (text === undefined) return 1;
   const count = Number(text);
@@ -179,14 +184,12 @@ function parseReplicas(text: string | undefined): number {
   throw new StartFault(`REPLICAS must be a whole number from 1 to 64 (is ${JSON.stringify(text)})`);
 }
 
-async function printHints(listening: string): Promise<void> {
+function printHints(listening: string, isTokenNeeded: boolean): void {
   // Every address is one to listen at, but none to call.
   const url = listening.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
   const elsewhere = url === 'http://127.0.0.1:8765' ? '' : ` --url ${url}`;
-  const keys = { ...given(), ...(await localKeys()) };
-  const asked = (keys.AUTH_KEYS ?? given().AUTH_JWKS_URL) !== undefined;
-  const token = asked ? ' -H "Authorization: Bearer $TOKEN"' : '';
-  console.log(`Try next, in another terminal:${asked ? '\n  TOKEN=$(npm run -s token -- --role admin)' : ''}
+  const token = isTokenNeeded ? ' -H "Authorization: Bearer $TOKEN"' : '';
+  console.log(`Try next, in another terminal:${isTokenNeeded ? '\n  TOKEN=$(npm run -s token -- --role admin)' : ''}
   curl${token} ${url}/api/v1/controller/overview
   npm run orchestrator -- --id org-002${elsewhere}
   curl${token} ${url}/api/v1/controller/orchestrators/live
