@@ -2,6 +2,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { isTokenRequired } from '../access/tokens.ts';
 import { loadSettings, SettingsError } from '../settings.ts';
 import { keyFileIn, localFolder, readKeyFile } from './key-file.ts';
 import { requireFreePort, takenPortLine } from './port.ts';
@@ -36,9 +37,8 @@ heedSignals();
 const closers: Close[] = [];
 let exitCode = 0;
 try {
-  const { url, processUrl } = await start();
+  const { url, processUrl, isTokenNeeded } = await start();
   const isReady = await askWhetherReady(processUrl ?? url);
-  const isTokenNeeded = await askWhetherTokenIsNeeded(url);
   console.log(`\nMoolai Controller ${isReady ? 'ready' : 'listens, not ready yet,'} at ${url}\n`);
   printHints(url, isTokenNeeded);
   await aborted();
@@ -51,7 +51,7 @@ try {
 await stop();
 
 /** Brings everything up in order, leaving in `closers` how to take it down; throws when asked to stop meanwhile. */
-async function start(): Promise<Running> {
+async function start(): Promise<Omit<Running, 'stop'> & { isTokenNeeded: boolean }> {
   const replicaCount = parseReplicas(given().REPLICAS);
   // Everything that can be checked is checked before anything is started.
   const placeholders = { DATABASE_URL: 'postgres://127.0.0.1/', REDIS_URL: 'redis://127.0.0.1/' };
@@ -79,7 +79,8 @@ async function start(): Promise<Running> {
   const running = await startControllers(replicaCount, env);
   closers.push(() => running.stop());
   stopping.signal.throwIfAborted();
-  return running;
+  const { url, processUrl = url } = running;
+  return { url, processUrl, isTokenNeeded: isTokenRequired(settings.auth) };
 }
 
 async function migrateSchema(databaseUrl: string): Promise<string[]> {
@@ -171,10 +172,6 @@ async function askWhetherReady(url: string): Promise<boolean> {
   const { faults } = readinessSchema.parse(await answer.json());
   console.error(`  ✘ Not ready yet, and trying on: ${faults.join(', ')}`);
   return false;
-}
-
-async function askWhetherTokenIsNeeded(url: string): Promise<boolean> {
-  return (await fetch(`${url}/api/v1/controller/health`)).status === 401;
 }
 
 function parseReplicas(text: string | undefined): number {
