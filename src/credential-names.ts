@@ -12,9 +12,21 @@ export type Suspicion = 'whole' | 'within' | 'texts' | 'containers';
 // (https://docs.sentry.io/security-legal-pii/scrubbing/server-side-scrubbing/), and what LLM providers call theirs.
 const anywhere = endingIn([
   ...['password', 'passwords', 'passwd', 'pwd', 'passphrase', 'passcode', 'secret', 'secrets'],
+  ...['passwort', 'mnemonic', 'seedphrase', 'recoveryphrase', 'kubeconfig'],
   ...['credential', 'credentials', 'creds', 'connectionstring', 'connectionstrings', 'connstr'],
   ...['environmentvariable', 'environmentvariables', 'envvar', 'envvars', 'envvariables'],
-  ...keysOf('api', 'access', 'secret', 'private', 'signing', 'encryption', 'decryption', 'master', 'ssh'),
+  ...keysOf(
+    'api',
+    'access',
+    'secret',
+    'private',
+    'priv',
+    'signing',
+    'encryption',
+    'decryption',
+    'master',
+    'ssh',
+  ),
   ...keysOf('auth', 'account', 'shared', 'session', 'service', 'hmac', 'cipher', 'license', 'subscription'),
   ...keysOf('app', 'application', 'consumer', 'deploy', 'storage', 'webhook', 'root', 'admin', 'client'),
 ]);
@@ -55,7 +67,8 @@ const withinWord = /password|passwd|passphrase|credential|apikey|privatekey|secr
 
 const mostWordsOfOne = 3;
 /** Every name above has one of these in it: most keys are done with here. */
-const stems = /pass|pwd|secret|cred|conn|key|token|auth|cookie|jwt|bearer|dsn|ur[il]|env|sig/i;
+const stems =
+  /pass|pwd|secret|cred|mnemonic|phrase|kubeconfig|conn|key|token|auth|cookie|jwt|bearer|dsn|ur[il]|env|sig/i;
 /** Between words, and where a word begins within a run of letters and digits: apiKey, APIKey, key2. */
 const boundaries =
   /[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])/;

@@ -23,10 +23,30 @@ function hideWithin(value: unknown, suspicion: Suspicion | undefined): unknown {
   if (typeof value !== 'object') return value;
   if (suspicion !== undefined && suspicion !== 'texts') return hidden;
   if (Array.isArray(value)) {
-    const shown = value.map((inner) => hideWithin(inner, suspicion));
+    const arePairs = value.length > 0 && value.every(isPair);
+    const shown = value.map((inner, at) =>
+      arePairs ? hideInPair(inner, suspicion) : hideWithin(inner, ofOption(value[at - 1]) ?? suspicion),
+    );
     return shown.some((inner, at) => inner !== value[at]) ? shown : value;
   }
   return hideInObject(value, suspicion);
+}
+
+function isPair(value: unknown): value is readonly [string, unknown] {
+  return Array.isArray(value) && value.length === 2 && typeof value[0] === 'string';
+}
+
+/** A list of names and values is an object, written in another way. */
+function hideInPair(pair: unknown, suspicion: Suspicion | undefined): unknown {
+  if (!isPair(pair)) return pair;
+  const [name, inner] = pair;
+  const shown = [hideWithin(name, undefined), hideWithin(inner, suspicionOf(name) ?? suspicion)];
+  return shown.some((each, at) => each !== pair[at]) ? shown : pair;
+}
+
+/** What an option of a command, as `--password`, says of the argument behind it. */
+function ofOption(before: unknown): Suspicion | undefined {
+  return typeof before === 'string' && before.startsWith('--') ? suspicionOf(before) : undefined;
 }
 
 function hideInObject(value: object, suspicion: Suspicion | undefined): object {
@@ -34,7 +54,7 @@ function hideInObject(value: object, suspicion: Suspicion | undefined): object {
   const named = nameIn(entries);
   let changed = false;
   const shown = entries.map(([key, inner]): [string, unknown] => {
-    const suspect = (key === 'value' ? named : undefined) ?? suspicionOf(key) ?? suspicion;
+    const suspect = (isValue(key) ? named : undefined) ?? suspicionOf(key) ?? suspicion;
     const shownKey = hideCredentialsInText(key);
     const shownInner = hideWithin(inner, suspect);
     changed ||= shownKey !== key || shownInner !== inner;
@@ -44,12 +64,29 @@ function hideInObject(value: object, suspicion: Suspicion | undefined): object {
   return changed ? Object.fromEntries(shown) : value;
 }
 
-/** What the `name` or `key` beside a `value` says of it, as in a list of environment variables. */
+/** What a name that stands beside a `value` says of it, as in a list of environment variables, tags or headers. */
 function nameIn(entries: readonly [string, unknown][]): Suspicion | undefined {
-  if (!entries.some(([key]) => key === 'value')) return undefined;
-  const name = entries.find(([key, text]) => (key === 'name' || key === 'key') && typeof text === 'string');
-  return name === undefined ? undefined : suspicionOf(String(name[1]));
+  if (!entries.some(([key]) => isValue(key))) return undefined;
+  for (const [key, text] of entries) {
+    const said =
+      typeof text === 'string' && besideValue.has(key.toLowerCase()) ? suspicionOf(text) : undefined;
+    if (said !== undefined) return said;
+  }
+  return undefined;
 }
+
+const besideValue = new Set([
+  'name',
+  'key',
+  'id',
+  'variable',
+  'var',
+  'header',
+  'field',
+  'parameter',
+  'param',
+]);
+const isValue = (key: string): boolean => /^val(?:ue)?$/i.test(key);
 
 // No expression below takes longer than the text is long: each attempt begins at a literal or behind what its own class
 // does not hold, and goes no further than a bound, or to where the next attempt can begin.
@@ -63,9 +100,12 @@ const authorization = /\b(bearer|basic)(\s{1,8})([\w.~+/-]+=*)/gi;
 /** RFC 7468, and PGP's. One that is cut off is hidden to the end of the text. */
 const privateKey =
   /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|$)/g;
-/** `password=…` in a query or a connection string, and `"password": "…"` in JSON, by the 64 characters before it. */
+/**
+ * `password=…` in a query or a connection string, and `"password": "…"` in JSON or, in single quotes, in what Python
+ * prints, by the 64 characters before it.
+ */
 const assignment =
-  /(?=[="])(?<=([\w.-]{1,64}))(=["']?|"\s{0,8}:\s{0,8}")((?<=")(?:[^"\\]+|\\[\s\S])+|(?<=')[^']+|(?<==)[^\s&;,"']+)/g;
+  /(?=[="'])(?<=([\w.-]{1,64}))(=["']?|"\s{0,8}:\s{0,8}"|'\s{0,8}:\s{0,8}')((?<=")(?:[^"\\]+|\\[\s\S])+|(?<=')[^']+|(?<==)[^\s&;,"']+)/g;
 /**
  * Keys that say by their beginning whose they are. Source: the rules of gitleaks
  * (https://github.com/gitleaks/gitleaks/blob/master/config/gitleaks.toml), with lengths as lower bounds.

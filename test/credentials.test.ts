@@ -88,6 +88,73 @@ test('a variable that is told as name and value is hidden by its name', (t) => {
   );
 });
 
+for (const [what, value, shown] of [
+  ['as a tag', { Key: 'API_KEY', Value: 'p' }, { Key: 'API_KEY', Value: '[hidden]' }],
+  ['as a header', { header: 'X-Api-Key', value: 'p' }, { header: 'X-Api-Key', value: '[hidden]' }],
+  [
+    'beside an id',
+    { id: 7, name: 'one', key: 'token', val: 'p' },
+    { id: 7, name: 'one', key: 'token', val: '[hidden]' },
+  ],
+  [
+    'as pairs',
+    {
+      list: [
+        ['DB_PASSWORD', 'p'],
+        ['LANG', 'C'],
+      ],
+    },
+    {
+      list: [
+        ['DB_PASSWORD', '[hidden]'],
+        ['LANG', 'C'],
+      ],
+    },
+  ],
+  [
+    'as one pair with more in it',
+    [['auth_token', { a: ['p'], n: 5 }]],
+    [['auth_token', { a: ['[hidden]'], n: 5 }]],
+  ],
+  [
+    'as arguments',
+    ['--user', 'u', '--db-password', 'p', 'x'],
+    ['--user', 'u', '--db-password', '[hidden]', 'x'],
+  ],
+  [
+    'as Python prints it',
+    "{'user': 'u', 'password': 'p', 'n': 1}",
+    "{'user': 'u', 'password': '[hidden]', 'n': 1}",
+  ],
+  [
+    'by a rarer name',
+    { priv_key: 'p', seed_phrase: 'p q', kubeconfig: 'p' },
+    { priv_key: '[hidden]', seed_phrase: '[hidden]', kubeconfig: '[hidden]' },
+  ],
+] as [string, unknown, unknown][])
+  test(`a credential that is told ${what} is hidden`, (t) => {
+    t.deepEqual(hideCredentials(value), shown);
+  });
+
+test('lists that only look like it stay', (t) => {
+  for (const value of [
+    {
+      scopes: ['password', 'token'],
+      pairs: [
+        ['en', 'de'],
+        ['password', 5, 6],
+      ],
+    },
+    ['-p', 'x', '--verbose', 'yes', '--max-tokens', '5'],
+    [
+      { id: 'model', value: 'small' },
+      { key: 'eos_token', value: '</s>' },
+    ],
+    "it's a key: 'small'",
+  ])
+    t.deepEqual(hideCredentials(value), value);
+});
+
 test('the text of a token is hidden however deep it is in it, and its numbers are not', (t) => {
   t.deepEqual(hideCredentials({ token: { value: ['a'], expires_in: 5, ok: true } }), {
     token: { value: ['[hidden]'], expires_in: 5, ok: true },
@@ -147,6 +214,9 @@ const teasers = [
     "password='",
     '"password":"',
     '" : "',
+    "' : '",
+    "a'",
+    "token'",
     'token=\\"',
   ],
   ...['lsv2_pt_', 'hooks.slack.com/services/', 'password', 'Key', 'KEY', 'APIkey', 'tokentoken'],

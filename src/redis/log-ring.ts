@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
 import { within } from '../deadline.ts';
 import type { LineSink } from '../log.ts';
+import { shareRead } from '../shared-read.ts';
 import { isRedisAway } from './failures.ts';
 import type { Keys } from './keys.ts';
 import { loadScript } from './script.ts';
@@ -28,10 +29,11 @@ export type LogLine = z.infer<typeof lineSchema> & {
 
 export interface LogRing extends LineSink {
   /**
-   * The ring's lines, newest first, the lines that this replica has logged so far among them.
+   * The ring's lines, newest first, the lines that this replica has logged so far among them. Many calls at once share
+   * one read, and its result.
    * @throws when Redis is away
    */
-  read(): Promise<LogLine[]>;
+  read(): Promise<readonly LogLine[]>;
   /** Resolves when every line written so far is in Redis, or was given up. */
   settled(): Promise<void>;
   /** Lines dropped since the start because Redis was away for too long. */
@@ -98,7 +100,7 @@ export function createLogRing(options: {
 
   return {
     write: (line) => lines.put(nextKey(), line),
-    async read() {
+    read: shareRead(async () => {
       // First what this replica still holds, so that a caller finds the line of the call it has just made: a marker
       // goes behind it. A Redis that is away fails the read below, and is not waited for here.
       if (redis.status === 'ready') await ownLines().catch(() => undefined);
@@ -107,7 +109,7 @@ export function createLogRing(options: {
         const parsed = lineSchema.safeParse(JSON.parse(fields[1] ?? 'null'));
         return parsed.success ? [{ ...parsed.data, id }] : [];
       });
-    },
+    }),
     settled: () => lines.idle(),
     get dropped() {
       return dropped;

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
 import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
+import { shareRead } from '../shared-read.ts';
 import { PresenceIncomplete } from './failures.ts';
 import type { Keys } from './keys.ts';
 import { loadScript } from './script.ts';
@@ -62,8 +63,8 @@ export interface Presence {
   requireWhole(): Promise<void>;
   /** Ends that, if all these nodes have registered their presence. */
   settleWhole(nodeIds: readonly string[]): Promise<void>;
-  /** Everyone connected through a live node, by id. */
-  list(): Promise<Present[]>;
+  /** Everyone connected through a live node, by id. Many calls at once share one read, and its result. */
+  list(): Promise<readonly Present[]>;
   /** How many are connected through a live node. */
   count(): Promise<number>;
   /** Heartbeats processed by the whole cluster in the last minute. */
@@ -205,7 +206,7 @@ export function createPresence(options: {
       const registered = await Promise.all(nodeIds.map((node) => redis.hget(keys.node(node), 'registered')));
       if (registered.every((flag) => flag === '1')) await redis.del(keys.incomplete);
     },
-    list: () => read(undefined),
+    list: shareRead(() => read(undefined)),
     async count() {
       const live = await options.liveNodes();
       const [counts] = await Promise.all([

@@ -31,7 +31,7 @@ export function clusterRoutes(fleet: {
   const { logRing, instances, presence, lease } = fleet;
 
   /** Those of the caller's organizations: of them, or of their orchestrators. */
-  async function visibleLines(lines: LogLine[], scope: Scope): Promise<LogLine[]> {
+  async function visibleLines(lines: readonly LogLine[], scope: Scope): Promise<readonly LogLine[]> {
     if (scope === undefined) return lines;
     const ids = new Set(lines.flatMap((line) => line.orchestrator_id ?? []));
     const own = await instances.within([...ids], scope);
