@@ -31,7 +31,7 @@ test('default.yaml has every setting but the stores', (t) => {
       windowSeconds: 10,
       handshakesPerAddress: 15_000,
       handshakeWindowSeconds: 60,
-      sendWaitsPerCaller: 200,
+      sendWaitsPerCaller: 1_000,
       metadataBytes: 32_768,
       jsonDepth: 32,
     },

@@ -148,7 +148,8 @@ export function tellOfDoor({ auth, http }: Settings, log: Log): void {
   log.warn({ event: 'auth' }, `Anyone who reaches ${http.host} may do anything, without a token: ${why}`);
 }
 
-const isTokenRequired = (auth: Settings['auth']): boolean =>
+/** Whether calls need a token. */
+export const isTokenRequired = (auth: Settings['auth']): boolean =>
   auth.mode !== 'off' && (auth.keys !== null || auth.jwksUrl !== null);
 
 function callerOf(payload: JWTPayload, toleranceMs: number): Caller {

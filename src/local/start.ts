@@ -2,6 +2,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { isTokenRequired } from '../access/tokens.ts';
 import { loadSettings, SettingsError } from '../settings.ts';
 import { keyFileIn, localFolder, readKeyFile } from './key-file.ts';
 import { requireFreePort, takenPortLine } from './port.ts';
@@ -36,10 +37,10 @@ heedSignals();
 const closers: Close[] = [];
 let exitCode = 0;
 try {
-  const { url, processUrl } = await start();
+  const { url, processUrl, isTokenNeeded } = await start();
   const isReady = await askWhetherReady(processUrl ?? url);
   console.log(`\nMoolai Controller ${isReady ? 'ready' : 'listens, not ready yet,'} at ${url}\n`);
-  await printHints(url);
+  printHints(url, isTokenNeeded);
   await aborted();
 } catch (error) {
   if (!stopping.signal.aborted) {
@@ -50,7 +51,7 @@ try {
 await stop();
 
 /** Brings everything up in order, leaving in `closers` how to take it down; throws when asked to stop meanwhile. */
-async function start(): Promise<Running> {
+async function start(): Promise<Omit<Running, 'stop'> & { isTokenNeeded: boolean }> {
   const replicaCount = parseReplicas(given().REPLICAS);
   // Everything that can be checked is checked before anything is started.
   const placeholders = { DATABASE_URL: 'postgres://127.0.0.1/', REDIS_URL: 'redis://127.0.0.1/' };
@@ -78,7 +79,8 @@ async function start(): Promise<Running> {
   const running = await startControllers(replicaCount, env);
   closers.push(() => running.stop());
   stopping.signal.throwIfAborted();
-  return running;
+  const { url, processUrl = url } = running;
+  return { url, processUrl, isTokenNeeded: isTokenRequired(settings.auth) };
 }
 
 async function migrateSchema(databaseUrl: string): Promise<string[]> {
@@ -179,14 +181,12 @@ function parseReplicas(text: string | undefined): number {
   throw new StartFault(`REPLICAS must be a whole number from 1 to 64 (is ${JSON.stringify(text)})`);
 }
 
-async function printHints(listening: string): Promise<void> {
+function printHints(listening: string, isTokenNeeded: boolean): void {
   // Every address is one to listen at, but none to call.
   const url = listening.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
   const elsewhere = url === 'http://127.0.0.1:8765' ? '' : ` --url ${url}`;
-  const keys = { ...given(), ...(await localKeys()) };
-  const asked = (keys.AUTH_KEYS ?? given().AUTH_JWKS_URL) !== undefined;
-  const token = asked ? ' -H "Authorization: Bearer $TOKEN"' : '';
-  console.log(`Try next, in another terminal:${asked ? '\n  TOKEN=$(npm run -s token -- --role admin)' : ''}
+  const token = isTokenNeeded ? ' -H "Authorization: Bearer $TOKEN"' : '';
+  console.log(`Try next, in another terminal:${isTokenNeeded ? '\n  TOKEN=$(npm run -s token -- --role admin)' : ''}
   curl${token} ${url}/api/v1/controller/overview
   npm run orchestrator -- --id org-002${elsewhere}
   curl${token} ${url}/api/v1/controller/orchestrators/live
