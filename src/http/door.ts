@@ -23,6 +23,7 @@ export function createDoor(dependencies: {
 }): Door {
   const { tokens, audit, limitCaller, addressOf, log } = dependencies;
   const warnOfStranger = createPacedWarning({ log, event: 'unauthorized' });
+  const warnOfForbidden = createPacedWarning({ log, event: 'forbidden' });
   const callOf = (ctx: Context) => `${ctx.method} ${ctx.path.slice(0, 200)}`;
 
   async function identify(ctx: Context): Promise<Caller> {
@@ -52,9 +53,10 @@ export function createDoor(dependencies: {
     const tell = (outcome: string, error?: unknown) => {
       if (route.audit === undefined) {
         if (outcome === 'forbidden')
-          log.warn(
-            { source: 'http', event: 'forbidden', sub: caller.subject },
+          warnOfForbidden(
+            { source: 'http', sub: caller.subject },
             `${callOf(ctx)} of ${caller.role} ${caller.subject} refused: ${reasonOf(error)}`,
+            `${caller.role} ${caller.subject}`,
           );
       } else
         audit({

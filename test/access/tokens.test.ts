@@ -165,6 +165,15 @@ for (const [what, make, message] of refused)
     t.deepEqual(await world.sql('SELECT 1 FROM organizations WHERE organization_id = $1', ['never']), []);
   });
 
+test('whose reading is refused again and again does not fill the log', async (t) => {
+  const persistent = replica.as(await tokenOf(secret, 'viewer', { subject: 'persistent' }));
+  for (let count = 0; count < 20; count += 1)
+    errorOf(t, await persistent.get('/api/v1/internal/logs'), 403, 'forbidden');
+  const admin = replica.as(await tokenOf(secret, 'admin'));
+  const lines = await linesOf(admin, { event: 'forbidden' });
+  t.is(lines.filter((line) => line.includes('viewer persistent')).length, 1);
+});
+
 test('the clock of who signs may be a little off', async (t) => {
   dataOf(
     t,
