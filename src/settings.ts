@@ -92,6 +92,7 @@ const schema = z
       handshakesPerAddress: limit,
       handshakeWindowSeconds: seconds,
       sendWaitsPerCaller: integer(1),
+      patienceMs: milliseconds,
       metadataBytes: integer(1024),
       // As deep as the acknowledgement of an orchestrator may be, which is read without exhausting the stack.
       jsonDepth: integer(2, 1_000),

@@ -32,6 +32,7 @@ test('default.yaml has every setting but the stores', (t) => {
       handshakesPerAddress: 15_000,
       handshakeWindowSeconds: 60,
       sendWaitsPerCaller: 1_000,
+      patienceMs: 200,
       metadataBytes: 32_768,
       jsonDepth: 32,
     },

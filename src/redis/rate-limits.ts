@@ -21,9 +21,6 @@ export interface RateLimits {
   readonly handshakes: RateLimit;
 }
 
-/** Nobody waits for Redis longer than that. */
-const patienceMs = 200;
-
 /** A limit of 0 is none. Windows are in whole seconds; each begins with the first that is counted in it. */
 export function createRateLimits(options: {
   redis: Redis;
@@ -33,9 +30,11 @@ export function createRateLimits(options: {
   windowSeconds: number;
   handshakesPerAddress: number;
   handshakeWindowSeconds: number;
+  /** Nobody waits for Redis longer than that. */
+  patienceMs: number;
   log: Log;
 }): RateLimits {
-  const { redis, keys, windowSeconds, log } = options;
+  const { redis, keys, windowSeconds, patienceMs, log } = options;
   let awaySinceMs: number | undefined;
   let isAsking = false;
 
@@ -86,7 +85,7 @@ export function createRateLimits(options: {
           return undefined;
         }
         try {
-          await withPatience(limiter.consume(who));
+          await withPatience(patienceMs, limiter.consume(who));
         } catch (why) {
           if (why instanceof RateLimiterRes) return Math.max(1, Math.ceil(why.msBeforeNext / 1_000));
           failed(why);
@@ -104,7 +103,7 @@ export function createRateLimits(options: {
 }
 
 /** @throws when the answer takes too long; one that came while this process was busy is not late */
-async function withPatience(answer: Promise<unknown>): Promise<void> {
+async function withPatience(patienceMs: number, answer: Promise<unknown>): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>();
   const late = () => reject(new Error(`Redis did not answer within ${patienceMs} ms`));
   // What has arrived meanwhile is read before the immediates of the same turn.

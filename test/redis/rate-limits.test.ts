@@ -18,6 +18,8 @@ const limits = {
   windowSeconds: 60,
   handshakesPerAddress: 3,
   handshakeWindowSeconds: 60,
+  // As much as a machine that runs many tests at once needs.
+  patienceMs: 1_000,
 };
 
 interface Opened extends AsyncDisposable {
@@ -71,10 +73,10 @@ test('so many may pass in a window, the next is told how long to wait, whichever
 });
 
 test('behind the window the next one may pass', async (t) => {
-  await using opened = await open({ windowSeconds: 1 });
+  await using opened = await open({ windowSeconds: 2 });
   const { byAddress } = opened.rates;
   t.deepEqual(await takeSeveral(opened.rates, 'window', 4), [true, true, true, false]);
-  t.is(await byAddress.take('window'), 1);
+  t.true([1, 2].includes((await byAddress.take('window')) ?? 0));
   await until('it to pass', async () => (await byAddress.take('window')) === undefined);
 });
 
@@ -109,7 +111,7 @@ for (const [how, away] of [
     t.deepEqual(await takeSeveral(rates, other, 500), Array<boolean>(500).fill(true));
     t.true(opened.unanswered() <= together.length + 1, 'one call at a time looks whether it is back');
     const allMs = performance.now() - beganMs;
-    t.true(firstMs < 1_000, `the first waited ${firstMs} ms`);
+    t.true(firstMs < 3_000, `the first waited ${firstMs} ms`);
     t.true(allMs - firstMs < 1_000, `the others waited ${allMs - firstMs} ms`);
     t.true((await rates.byAddress.take(who)) === undefined, 'who was over the limit passes as well');
 

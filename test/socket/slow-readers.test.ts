@@ -12,7 +12,10 @@ import { openWorld } from '../support/world.ts';
 const sendBufferBytes = 2 * 1_048_576;
 const large = 'x'.repeat(200_000);
 
-const world = await openWorld({ settings: { socket: { sendBufferBytes } } });
+const world = await openWorld({
+  // Who stays busy beats without a pause.
+  settings: { socket: { sendBufferBytes, eventsPerSecond: 1_000_000 } },
+});
 test.after.always(() => world.close());
 const { api, controller, connect } = world.replica(0);
 

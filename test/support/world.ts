@@ -68,12 +68,16 @@ export interface WorldOptions {
 
 /** The time-outs as they are shipped, for tests of what a caller meets while a store is away. */
 export function shippedTimeouts(): SettingsChanges {
-  const { database, redis } = loadSettings({
+  const { database, limits, redis } = loadSettings({
     env: { DATABASE_URL: required('TEST_DATABASE_URL'), REDIS_URL: required('TEST_REDIS_URL') },
   });
   const { connectTimeoutMs, readTimeoutMs, statementTimeoutMs } = database;
   const { commandTimeoutMs } = redis;
-  return { database: { connectTimeoutMs, readTimeoutMs, statementTimeoutMs }, redis: { commandTimeoutMs } };
+  return {
+    database: { connectTimeoutMs, readTimeoutMs, statementTimeoutMs },
+    redis: { commandTimeoutMs },
+    limits: { patienceMs: limits.patienceMs },
+  };
 }
 
 function required(name: string): string {
