@@ -85,6 +85,7 @@ export async function startController(
     redis: redis.commands,
     keys,
     size: settings.logs.ringSize,
+    auditSize: settings.logs.auditSize,
     backlog: settings.logs.ringBacklog,
     onDropped: (count) =>
       log.warn(

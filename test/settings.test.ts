@@ -44,7 +44,7 @@ test('default.yaml has every setting but the stores', (t) => {
     },
     presence: { leaseMs: 15_000, renewEveryMs: 5_000 },
     sweep: { unhealthyAfterIntervals: 3, inactiveAfterIntervals: 10 },
-    logs: { level: 'info', ringSize: 5_000 },
+    logs: { level: 'info', ringSize: 5_000, auditSize: 2_000 },
   });
   t.is(settings.database.url, stores.DATABASE_URL);
   t.is(settings.redis.url, stores.REDIS_URL);
@@ -69,6 +69,7 @@ test('the environment overrides the files, with whole numbers where numbers are 
       REDIS_PREFIX: 'mine',
       LOG_LEVEL: 'debug',
       LOG_RING_SIZE: '100',
+      LOG_AUDIT_SIZE: '50',
       LIMITS_METADATA_BYTES: '2048',
       LIMITS_JSON_DEPTH: '8',
       INDEPENDENCE_FOLDER: 'elsewhere',
@@ -104,7 +105,7 @@ test('the environment overrides the files, with whole numbers where numbers are 
     socket: { heartbeatIntervalMs: 1_000 },
     database: { poolSize: 7 },
     redis: { prefix: 'mine' },
-    logs: { level: 'debug', ringSize: 100 },
+    logs: { level: 'debug', ringSize: 100, auditSize: 50 },
     independence: { folder: 'elsewhere' },
     shutdown: { deadlineMs: 5_000, reconnectsPerSecond: 50 },
   });
@@ -186,6 +187,7 @@ for (const [variable, path, values] of [
   ['PORT', 'http.port', ['-1', '1.5', 'http', '65536']],
   ['DATABASE_POOL_SIZE', 'database.poolSize', ['3', '501']],
   ['LOG_RING_SIZE', 'logs.ringSize', ['0']],
+  ['LOG_AUDIT_SIZE', 'logs.auditSize', ['0']],
   ['SHUTDOWN_DEADLINE_MS', 'shutdown.deadlineMs', ['0', '86400001']],
   ['REDIS_URL', 'redis.url', ['localhost', 'http://localhost']],
   ['DATABASE_URL', 'database.url', ['redis://localhost', 'db']],

@@ -25,6 +25,8 @@ export interface Keys {
   limit(of: 'address' | 'caller' | 'handshakes'): string;
   /** Stream: the cluster's log lines, capped by length. */
   readonly logs: string;
+  /** Stream: those among them that are of the audit, under the same ids, capped by a length of its own. */
+  readonly audit: string;
   /** Channel: outcomes of the frames that a replica sent. */
   outcomes(nodeId: string): string;
   /** Channel prefix of Socket.IO's adapter. */
@@ -48,6 +50,7 @@ export function createKeys(prefix: string): Keys {
     silenceExcused: `${root}:silence_excused`,
     limit: (of) => `${root}:limit:${of}`,
     logs: `${root}:logs`,
+    audit: `${root}:audit`,
     outcomes: (nodeId) => `${root}:outcomes:${nodeId}`,
     adapter: `${root}:adapter`,
     queues: `${root}:queues`,

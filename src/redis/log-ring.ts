@@ -29,7 +29,8 @@ export type LogLine = z.infer<typeof lineSchema> & {
 
 export interface LogRing extends LineSink {
   /**
-   * The ring's lines, newest first, the lines that this replica has logged so far among them. Many calls at once share
+   * The ring's lines, newest first, the lines that this replica has logged so far among them, and behind them those of
+   * the audit that others have pushed out. Many calls at once share
    * one read, and its result.
    * @throws when Redis is away
    */
@@ -49,6 +50,7 @@ const ownLinesWithinMs = 1_000;
 
 /**
  * @param options.size lines the ring keeps
+ * @param options.auditSize lines of the audit that are kept, whatever else there is to tell
  * @param options.backlog lines held in memory while Redis is away or slow; beyond it the oldest are dropped
  * @param options.onDropped told once Redis takes lines again how many were lost
  */
@@ -56,6 +58,7 @@ export function createLogRing(options: {
   redis: Redis;
   keys: Keys;
   size: number;
+  auditSize: number;
   backlog: number;
   onDropped(count: number): void;
 }): LogRing {
@@ -70,7 +73,8 @@ export function createLogRing(options: {
     maxHeld: options.backlog,
     async flush(batch) {
       const written = batch.filter((line) => line !== marker);
-      if (written.length > 0) await append([keys.logs], [options.size, ...written]);
+      if (written.length > 0)
+        await append([keys.logs, keys.audit], [options.size, options.auditSize, ...written]);
       if (dropped > reported) {
         const count = dropped - reported;
         reported = dropped;
@@ -104,8 +108,13 @@ export function createLogRing(options: {
       // First what this replica still holds, so that a caller finds the line of the call it has just made: a marker
       // goes behind it. A Redis that is away fails the read below, and is not waited for here.
       if (redis.status === 'ready') await ownLines().catch(() => undefined);
-      const entries = await redis.xrevrange(keys.logs, '+', '-', 'COUNT', options.size);
-      return entries.flatMap(([id, fields]) => {
+      const [newest, audit] = await Promise.all([
+        redis.xrevrange(keys.logs, '+', '-', 'COUNT', options.size),
+        redis.xrevrange(keys.audit, '+', '-', 'COUNT', options.auditSize),
+      ]);
+      const oldest = newest.at(-1)?.[0];
+      const pushedOut = audit.filter(([id]) => oldest === undefined || isOlder(id, oldest));
+      return [...newest, ...pushedOut].flatMap(([id, fields]) => {
         const parsed = lineSchema.safeParse(JSON.parse(fields[1] ?? 'null'));
         return parsed.success ? [{ ...parsed.data, id }] : [];
       });
@@ -118,4 +127,11 @@ export function createLogRing(options: {
       lines.abandon(new Error('the replica stops'));
     },
   };
+}
+
+/** Ids of a stream are `{milliseconds}-{count}`. */
+function isOlder(one: string, other: string): boolean {
+  const [ms = 0, count = 0] = one.split('-').map(Number);
+  const [otherMs = 0, otherCount = 0] = other.split('-').map(Number);
+  return ms < otherMs || (ms === otherMs && count < otherCount);
 }

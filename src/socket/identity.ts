@@ -24,7 +24,7 @@ const callers = new WeakMap<Socket, Caller>();
  * As a middleware of Socket.IO: takes `auth: { token }` of the connection. Who is refused gets a `connect_error` whose
  * `data` is an error of the protocol, and is hung up on.
  */
-export function createGate(dependencies: {
+export function createIdentification(dependencies: {
   tokens: Tokens;
   addressOf(request: IncomingMessage): string;
   metrics: Metrics;

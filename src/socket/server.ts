@@ -17,7 +17,7 @@ import { type ConversationContext, spread, startConversation } from './conversat
 import { createDoorway } from './doorway.ts';
 import { guardGate } from './gate.ts';
 
-import { createGate } from './identity.ts';
+import { createIdentification } from './identity.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
 import { boundReflexes } from './reflexes.ts';
@@ -135,7 +135,7 @@ export function openSockets(options: {
       void written.finally(() => departures.delete(written));
     },
   };
-  io.use(createGate({ ...context, addressOf: options.addressOf }));
+  io.use(createIdentification({ ...context, addressOf: options.addressOf }));
   io.on('connection', (socket) => startConversation(socket, context));
 
   // Both may overtake the handshake of the very session that they mean.

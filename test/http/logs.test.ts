@@ -171,10 +171,10 @@ test('reading writes no line, whatever is read', async (t) => {
   t.is(await countLines(own.api), before + 1, 'the count sees a call that does write a line');
 });
 
-test('the ring keeps the newest lines and no more than its size', async (t) => {
+test('the ring keeps the newest lines and no more than its size, and of the audit some more', async (t) => {
   await using stack = new AsyncDisposableStack();
   const own = stack.adopt(
-    await openWorld({ settings: { logs: { ringSize: 10, ringLevel: 'info' } } }),
+    await openWorld({ settings: { logs: { ringSize: 10, auditSize: 15, ringLevel: 'info' } } }),
     (it) => it.close(),
   );
   for (let at = 0; at < 25; at += 1)
@@ -183,12 +183,15 @@ test('the ring keeps the newest lines and no more than its size', async (t) => {
   await linesOf(own.api, { q: 'for org-24' });
   await linesOf(own.api, { event: 'audit', q: 'org-24' });
   const { data } = fieldsOf(t, await own.api.get(logs));
-  // The newest ten: of five calls, each with its line of the audit.
-  t.is(data.total, 10);
-  t.deepEqual(
-    data.items.filter((line: Line) => line.event !== 'audit').map((line: Line) => line.message),
-    [24, 23, 22, 21, 20].map((at) => `DB registration successful for org-${at}`),
-  );
+  // The newest ten: of five calls, each with its line of the audit; and that of ten more.
+  t.is(data.total, 20);
+  const ids = (found: Line[]) => found.map((line) => line.orchestrator_id);
+  const calls = Array.from({ length: 15 }, (_, at) => `org-${24 - at}`);
+  const isAudit = (line: Line) => line.event === 'audit';
+  t.deepEqual(ids(data.items.filter((line: Line) => !isAudit(line))), calls.slice(0, 5));
+  t.deepEqual(ids(data.items.filter(isAudit)), calls);
+  const times = data.items.map((line: Line) => line.timestamp);
+  t.deepEqual(times, [...times].sort().reverse());
 });
 
 test('by default two hundred lines are shown', async (t) => {
