@@ -26,7 +26,7 @@ import { registerGauges } from './gauges.ts';
 import { createAddressOf } from './http/address.ts';
 import { createApps } from './http/app.ts';
 import { answerClientErrors } from './http/client-errors.ts';
-import { timeoutsOf } from './http/connections.ts';
+import { limitConnections, timeoutsOf } from './http/connections.ts';
 import { type Listen, listen } from './listen.ts';
 import { createLogs } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -221,6 +221,7 @@ export async function startController(
     ...timeoutsOf(settings.http),
   });
   http.setTimeout(settings.http.idleTimeoutMs);
+  limitConnections(http, settings.http, log);
   const calls = trackCalls(http);
   const rates = createRateLimits({ redis: redis.commands, keys, ...settings.limits, log });
   const addressOf = createAddressOf(settings.http.trustedProxies);

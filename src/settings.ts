@@ -35,6 +35,7 @@ const schema = z
       headersTimeoutMs: milliseconds,
       keepAliveTimeoutMs: milliseconds,
       idleTimeoutMs: milliseconds,
+      maxConnections: integer(1),
     }),
     limits: z.strictObject({
       requestsPerAddress: limit,
@@ -96,7 +97,11 @@ const schema = z
       unhealthyAfterIntervals: integer(1),
       inactiveAfterIntervals: integer(1),
     }),
-    delivery: z.strictObject({ watchEveryMs: milliseconds, resendAfterMs: milliseconds }),
+    delivery: z.strictObject({
+      watchEveryMs: milliseconds,
+      resendAfterMs: milliseconds,
+      unansweredBytes: integer(1024),
+    }),
     logs: z.strictObject({
       level,
       ringLevel: level,

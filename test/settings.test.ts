@@ -24,6 +24,7 @@ test('default.yaml has every setting but the stores', (t) => {
       headersTimeoutMs: 10_000,
       keepAliveTimeoutMs: 65_000,
       idleTimeoutMs: 60_000,
+      maxConnections: 25_000,
     },
     limits: {
       requestsPerAddress: 6_000,

@@ -49,6 +49,9 @@ export interface Delivery {
   abandon(reason: Error): Frame[];
 }
 
+/** What a frame takes besides its data, about. */
+const frameBytes = 512;
+
 type Routed = { kind: 'queued' } | { kind: 'not_connected' } | { kind: 'failed'; error: unknown };
 
 /**
@@ -64,6 +67,8 @@ export function createDelivery(dependencies: {
   watchEveryMs: number;
   /** How long a frame may go unanswered before it is sent again; from then on twice as long each time. */
   resendAfterMs: number;
+  /** What unanswered messages may take of this replica's memory; more are refused. */
+  unansweredBytes: number;
   /** How long a call waits until its message is in a queue. */
   routeWithinMs: number;
   metrics: Metrics;
@@ -71,6 +76,7 @@ export function createDelivery(dependencies: {
 }): Delivery {
   const { presence, outbox, clock, nodeId, watchEveryMs, resendAfterMs, routeWithinMs, metrics, log } =
     dependencies;
+  const { unansweredBytes } = dependencies;
   const followed = createFollowed();
   /** Replicas whose queue may hold a frame that nobody took. */
   const suspects = new Set<string>();
@@ -272,7 +278,13 @@ export function createDelivery(dependencies: {
     async send(request) {
       const { orchestratorId, timeoutMs } = request;
       const now = clock.now();
+      const bytes = frameBytes + JSON.stringify(request.data).length;
+      if (followed.size > 0 && followed.bytes + bytes > unansweredBytes) {
+        metrics.sends.inc({ outcome: 'unavailable' });
+        throw unavailable('The replica', new Error(`${followed.bytes} bytes of messages are unanswered`));
+      }
       const send: Followed = {
+        bytes,
         frame: {
           message_id: newMessageId(orchestratorId),
           orchestrator_id: orchestratorId,

@@ -4,6 +4,8 @@ import type { Outcome } from '../queue/outcomes.ts';
 
 export interface Followed {
   readonly frame: Frame;
+  /** What it takes, about, as JSON. */
+  readonly bytes: number;
   /** When it was last put into a queue, ms by the clock; 0: not yet. */
   routedAt: number;
   /** When it goes out again if nobody has answered by then, ms by the clock. */
@@ -25,20 +27,24 @@ export interface FollowedFrames {
   /** Those to one orchestrator, oldest first. */
   to(orchestratorId: string): Iterable<Followed>;
   readonly size: number;
+  /** What all of them take. */
+  readonly bytes: number;
 }
 
 export function createFollowed(): FollowedFrames {
+  let bytes = 0;
   const byMessage = new Map<string, Followed>();
   const byOrchestrator = new Map<string, Set<Followed>>();
   const siblings = (send: Followed) => byOrchestrator.get(send.frame.orchestrator_id) ?? new Set<Followed>();
 
   return {
     add(send) {
+      bytes += send.bytes;
       byMessage.set(send.frame.message_id, send);
       byOrchestrator.set(send.frame.orchestrator_id, siblings(send).add(send));
     },
     delete(send) {
-      byMessage.delete(send.frame.message_id);
+      if (byMessage.delete(send.frame.message_id)) bytes -= send.bytes;
       const left = siblings(send);
       left.delete(send);
       if (left.size === 0) byOrchestrator.delete(send.frame.orchestrator_id);
@@ -49,6 +55,9 @@ export function createFollowed(): FollowedFrames {
     to: (orchestratorId) => byOrchestrator.get(orchestratorId) ?? [],
     get size() {
       return byMessage.size;
+    },
+    get bytes() {
+      return bytes;
     },
   };
 }

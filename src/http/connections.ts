@@ -1,9 +1,11 @@
 // Owns what the edge to people asks of a connection, and when it ends one.
-import type { ServerOptions } from 'node:http';
+import type { Server, ServerOptions } from 'node:http';
 import type { Middleware } from 'koa';
 import type { Tokens } from '../access/tokens.ts';
 import { forbidden, invalidRequest } from '../fleet/errors.ts';
 import type { Readiness } from '../fleet/readiness.ts';
+import type { Log } from '../log.ts';
+import { createPacedWarning } from '../paced-warning.ts';
 
 /** How often slow requests are looked for. */
 const longestCheckMs = 1_000;
@@ -20,6 +22,16 @@ export function timeoutsOf(http: {
     keepAliveTimeout: http.keepAliveTimeoutMs,
     connectionsCheckingInterval: Math.min(longestCheckMs, http.headersTimeoutMs),
   };
+}
+
+/** Connections beyond the bound are closed before anything is read of them. */
+export function limitConnections(server: Server, options: { maxConnections: number }, log: Log): void {
+  const { maxConnections } = options;
+  const warn = createPacedWarning({ log, event: 'full' });
+  server.maxConnections = maxConnections;
+  server.on('drop', () =>
+    warn({ source: 'http' }, `More than ${maxConnections} connections: new ones are closed`),
+  );
 }
 
 /** HTTP/1.1 asks for it (RFC 9112, 3.2). @throws invalid_request */
