@@ -1,5 +1,4 @@
 // Owns tokens: whether one counts, and whom it stands for.
-
 import type { IncomingHttpHeaders } from 'node:http';
 import { errors, type JWTPayload, type JWTVerifyGetKey, type JWTVerifyResult, jwtVerify } from 'jose';
 import { z } from 'zod';

@@ -30,19 +30,23 @@ export function tokenOf(ctx: Context): string | undefined {
   return token;
 }
 
-const callers = new WeakMap<Context, Caller>();
-export const setCaller = (ctx: Context, caller: Caller) => callers.set(ctx, caller);
+export function setCaller(ctx: Context, caller: Caller): void {
+  ctx.state.caller = caller;
+}
+
 /** Who calls; known behind the door alone. */
 export function callerOf(ctx: Context): Caller {
-  const caller = callers.get(ctx);
+  const caller: Caller | undefined = ctx.state.caller;
   if (caller === undefined) throw new Error(`${ctx.method} ${ctx.path} was not let in by the door`);
   return caller;
 }
 
-const subjects = new WeakMap<Context, Subject>();
-export const subjectOf = (ctx: Context): Subject => subjects.get(ctx) ?? {};
+export function subjectOf(ctx: Context): Subject {
+  const subject: Subject | undefined = ctx.state.subject;
+  return subject ?? {};
+}
 
 /** Says on whom a call is, once that is known, for the audit. */
 export function noteSubject(ctx: Context, subject: Subject): void {
-  subjects.set(ctx, { ...subjectOf(ctx), ...subject });
+  ctx.state.subject = { ...subjectOf(ctx), ...subject };
 }

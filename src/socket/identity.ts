@@ -18,8 +18,6 @@ const queryNames = ['token', 'access_token', 'authorization', 'auth'];
 /** The longest that a timer can be set to. */
 const longestTimerMs = 2 ** 31 - 1;
 
-const callers = new WeakMap<Socket, Caller>();
-
 /**
  * As a middleware of Socket.IO: takes `auth: { token }` of the connection. Who is refused gets a `connect_error` whose
  * `data` is an error of the protocol, and is hung up on.
@@ -45,7 +43,7 @@ export function createIdentification(dependencies: {
       const caller = await tokens.identify(token);
       if (!may(caller, 'connect'))
         return forbidden(`this needs the role orchestrator; the token has ${caller.role}`);
-      callers.set(socket, caller);
+      socket.data.caller = caller;
       return undefined;
     } catch (error) {
       return asSocketError(error);
@@ -100,7 +98,7 @@ export function createIdentity(
   context: { tokens: Tokens; notices: Notices; clock: Clock; expiryNoticeMs: number; log: Log },
 ): Identity {
   const { tokens, notices, clock, log } = context;
-  const first = callers.get(socket);
+  const first: Caller | undefined = socket.data.caller;
   if (first === undefined) throw new Error('a socket came past the gate');
   let caller: Caller = first;
   let timer: NodeJS.Timeout | undefined;
