@@ -63,6 +63,7 @@ export interface Race extends AsyncDisposable {
 const sendTimeoutMs = 2_000;
 /** Several of the leases that the replicas under test hold. */
 const restWithinMs = 15_000;
+const beatEveryMs = 1_000;
 /** How much later than at its deadline a frame may be read here: this process has other things to do. */
 const lateMs = 1_000;
 
@@ -171,7 +172,12 @@ export function openRace(cluster: Cluster, name: string): Race {
     await until('every handshake to be answered', () =>
       contenders.every((each) => each.isOver || each.welcome !== undefined),
     );
-    await untilAtRest(cluster, contenders, restWithinMs);
+    // They beat meanwhile, as orchestrators do: one whose successor died with its replica, before that could tell the
+    // others, is told so by its next heartbeat.
+    const pulse = setInterval(() => {
+      for (const each of contenders) each.beat();
+    }, beatEveryMs);
+    await untilAtRest(cluster, contenders, restWithinMs).finally(() => clearInterval(pulse));
     const wrong = deliveries(answers);
     // What has come to rest stays so: a heartbeat of each must not change it.
     for (const each of contenders) each.beat();
