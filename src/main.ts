@@ -1,5 +1,7 @@
 // The process of one replica in production: settings, start, signals. It brings up no store of its own.
+import { reasonOf } from './availability.ts';
 import { startController } from './controller.ts';
+import { hideCredentialsInText } from './credentials.ts';
 import { loadSettings, SettingsError } from './settings.ts';
 
 try {
@@ -30,9 +32,6 @@ try {
     });
 } catch (error) {
   if (error instanceof SettingsError) console.error(`The settings cannot be used:\n${error.message}`);
-  else
-    console.error(
-      `The controller could not start: ${error instanceof Error ? error.message : String(error)}`,
-    );
+  else console.error(`The controller could not start: ${hideCredentialsInText(reasonOf(error))}`);
   process.exit(1);
 }

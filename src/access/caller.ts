@@ -25,6 +25,9 @@ export const anyone: Caller = {
   expiresAtMs: undefined,
 };
 
+/** What limits count a caller by: its role as well, since others may be called the same. */
+export const limitKeyOf = ({ role, subject }: Caller): string => `${role} ${subject}`;
+
 export function may(caller: Caller, action: Action): boolean {
   const allowed: readonly string[] = permissions[action];
   return caller.role === 'anyone' || allowed.includes(caller.role);

@@ -19,7 +19,7 @@ const mostCharacters = 16_384;
 const lastSecond = 253_402_300_799;
 
 /** What a token says beyond RFC 7519's own claims. */
-export const claimsSchema = z
+const claimsSchema = z
   .object({
     /** Who it is; of an orchestrator its id. */
     sub: z.string().regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters'),
@@ -46,8 +46,6 @@ const proxyHeaders = [
 ];
 
 export interface Tokens {
-  /** Whether calls need a token at all. */
-  readonly required: boolean;
   /**
    * Where anyone may call because no keys are given, a call must come from this machine itself: it names a loopback
    * address, or a web page that has its own name lead to one (DNS rebinding) could do anything; and no proxy has passed
@@ -67,7 +65,6 @@ export function createTokens(dependencies: { auth: Settings['auth']; now(): numb
   const { auth, now, log } = dependencies;
   if (!isTokenRequired(auth))
     return {
-      required: false,
       refuseRemote(headers) {
         if (auth.mode === 'off') return undefined;
         if (!isCalledAsLoopback(headers.host))
@@ -114,7 +111,6 @@ export function createTokens(dependencies: { auth: Settings['auth']; now(): numb
   }
 
   return {
-    required: true,
     refuseRemote: () => undefined,
     async identify(token) {
       if (token === undefined || token === '') throw unauthorized('A token is needed');

@@ -3,7 +3,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createBatcher } from '../batcher.ts';
 import type { Database } from '../database/database.ts';
-import { type Independence, readIndependence } from '../database/statements/registrations.ts';
+import { type Independence, readIndependence } from '../database/statements/independence.ts';
 
 export const environmentFileName = 'orchestrator_independence.env';
 export const jsonFileName = 'orchestrator_independence.json';

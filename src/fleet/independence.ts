@@ -1,7 +1,7 @@
 // Owns independence: an orchestrator that declares itself independent is no longer managed by its heartbeats.
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
-import { type Independence, writeIndependence } from '../database/statements/registrations.ts';
+import { type Independence, writeIndependence } from '../database/statements/independence.ts';
 import type { Log } from '../log.ts';
 import type { Scope } from '../scope.ts';
 import type { EnvironmentFiles } from './environment-files.ts';

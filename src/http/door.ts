@@ -1,7 +1,7 @@
 // Owns the door of the REST side: who calls, whether that caller may, and the audit of what it changed.
 import type { Context } from 'koa';
 import type { Audit } from '../access/audit.ts';
-import { anyone, type Caller, may } from '../access/caller.ts';
+import { anyone, type Caller, limitKeyOf, may } from '../access/caller.ts';
 import { permissions } from '../access/roles.ts';
 import type { Tokens } from '../access/tokens.ts';
 import { reasonOf } from '../availability.ts';
@@ -13,11 +13,11 @@ import { HttpError } from './errors.ts';
 import { requestIdOf, setCaller, subjectOf, tokenOf } from './requests.ts';
 import type { Door } from './route.ts';
 
-/** @param dependencies.limitCaller counts a call of a role and a subject. @throws rate_limited when it has too many */
+/** @param dependencies.limitCaller counts a call by `limitKeyOf`. @throws rate_limited when it has too many */
 export function createDoor(dependencies: {
   tokens: Tokens;
   audit: Audit;
-  limitCaller(subject: string): Promise<void>;
+  limitCaller(caller: string): Promise<void>;
   addressOf: AddressOf;
   log: Log;
 }): Door {
@@ -49,14 +49,14 @@ export function createDoor(dependencies: {
     }
     const caller = await identify(ctx);
     setCaller(ctx, caller);
-    if (caller.role !== 'anyone') await limitCaller(`${caller.role} ${caller.subject}`);
+    if (caller.role !== 'anyone') await limitCaller(limitKeyOf(caller));
     const tell = (outcome: string, error?: unknown) => {
       if (route.audit === undefined) {
         if (outcome === 'forbidden')
           warnOfForbidden(
             { source: 'http', sub: caller.subject },
             `${callOf(ctx)} of ${caller.role} ${caller.subject} refused: ${reasonOf(error)}`,
-            `${caller.role} ${caller.subject}`,
+            limitKeyOf(caller),
           );
       } else
         audit({

@@ -1,7 +1,8 @@
 // Owns the command `npm run orchestrator`: flags to a reference orchestrator, or to a simulated fleet of them.
-import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { isLoopback } from '../access/loopback.ts';
+import { identifier } from '../fleet/identifiers.ts';
+import { readFlags } from './flags.ts';
 import { keyFileIn, localFolder, mintLocally, parseKeys, readKeyFile } from './key-file.ts';
 import {
   connectOrchestrator,
@@ -31,12 +32,20 @@ Where the controller asks for tokens, MOOLAI_TOKEN is sent; without it, and wher
 one that is signed with the key of the local mode (see npm run token -- --help).
 `;
 
-const identifier = z
-  .string()
-  .regex(
-    /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/,
-    '1 to 255 letters, digits, "." "_" "-", first a letter or digit',
-  );
+const flagNames = [
+  ...[
+    'id',
+    'count',
+    'concurrency',
+    'organization',
+    'name',
+    'location',
+    'url',
+    'seconds',
+    'interval',
+    'transports',
+  ],
+];
 const number = z.coerce.number({ error: 'must be a number' });
 const flagsSchema = z
   .object({
@@ -68,7 +77,7 @@ process.stdout.on('error', () => process.exit(0));
 await main();
 
 async function main() {
-  const flags = readFlags();
+  const flags = readFlags(flagNames, flagsSchema, usage);
   if (flags === undefined) return;
   const { id, count, concurrency, seconds } = flags;
   const common: Common = {
@@ -114,30 +123,6 @@ async function findTokens(
       ...{ subject: id, role: 'orchestrator', validMs: 3_600_000 },
       organizations: organization === undefined ? undefined : [organization],
     });
-}
-
-/** Undefined where there is nothing to run: the help was shown, or what is wrong (exit code 2). */
-function readFlags() {
-  const text = { type: 'string' } as const;
-  try {
-    const { values } = parseArgs({
-      options: {
-        ...{ id: text, count: text, organization: text, name: text, location: text, url: text },
-        ...{ concurrency: text, seconds: text, interval: text, transports: text },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-    if (values.help) process.stdout.write(usage);
-    else return flagsSchema.parse(values);
-  } catch (error) {
-    const faults =
-      error instanceof z.ZodError
-        ? error.issues.map(({ path, message }) => `--${String(path[0])}: ${message}`).join('\n')
-        : error instanceof Error && error.message;
-    process.stderr.write(`${faults}\n\n${usage}`);
-    process.exitCode = 2;
-  }
-  return undefined;
 }
 
 /** Aborted by the first Ctrl-C (the second kills, as usual) or after so many seconds. */

@@ -1,8 +1,8 @@
 // Owns the command `npm run token`: mints a token that the controller accepts.
-import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { roles } from '../access/roles.ts';
 import { identifier } from '../fleet/identifiers.ts';
+import { readFlags } from './flags.ts';
 import { keyFileIn, localFolder, mintLocally, openKeyFile, parseKeys } from './key-file.ts';
 
 const usage = `Usage: npm run token -- --role ROLE [options]
@@ -47,7 +47,7 @@ const flagsSchema = z
 
 const dayMs = 86_400_000;
 
-const flags = readFlags();
+const flags = readFlags(['role', 'days', 'subject', 'organizations', 'orchestrators'], flagsSchema, usage);
 if (flags !== undefined)
   try {
     await mint(flags);
@@ -55,29 +55,6 @@ if (flags !== undefined)
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = 1;
   }
-
-/** Undefined where there is nothing to mint: the help was shown, or what is wrong (exit code 2). */
-function readFlags(): z.output<typeof flagsSchema> | undefined {
-  const text = { type: 'string' } as const;
-  try {
-    const { values } = parseArgs({
-      options: {
-        ...{ role: text, days: text, subject: text, organizations: text, orchestrators: text },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-    if (!values.help) return flagsSchema.parse(values);
-    process.stdout.write(usage);
-  } catch (error) {
-    const faults =
-      error instanceof z.ZodError
-        ? error.issues.map(({ path, message }) => `--${String(path[0])}: ${message}`).join('\n')
-        : error instanceof Error && error.message;
-    process.stderr.write(`${faults}\n\n${usage}`);
-    process.exitCode = 2;
-  }
-  return undefined;
-}
 
 async function mint({
   role,

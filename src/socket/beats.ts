@@ -26,7 +26,7 @@ export function createBeats(context: {
   heartbeatIntervalMs: number;
   superseded(owner: Owner): void;
 }): Beats {
-  const { heartbeats, notices, clock } = context;
+  const { heartbeats, notices, clock, unacknowledgedBeats, heartbeatIntervalMs, superseded } = context;
   const waiting = new Set<Promise<unknown>>();
   const ack = (status: HeartbeatAck['status'], at: Date): HeartbeatAck => ({
     type: 'i_am_alive_ack',
@@ -36,12 +36,12 @@ export function createBeats(context: {
 
   return {
     async take({ connection }, beat, acknowledge) {
-      if (waiting.size >= context.unacknowledgedBeats)
+      if (waiting.size >= unacknowledgedBeats)
         return notices.fail({
           code: 'too_many_heartbeats',
           message: `${waiting.size} heartbeats wait for their commit already`,
           retryable: true,
-          retry_after_ms: context.heartbeatIntervalMs,
+          retry_after_ms: heartbeatIntervalMs,
         });
       const { orchestratorId, epoch } = connection;
       const written = heartbeats.beat({ orchestratorId, epoch, healthStatus: beat.health_status });
@@ -54,7 +54,7 @@ export function createBeats(context: {
         case 'ignored':
           return acknowledge?.(ack('ignored', new Date(clock.now())));
         case 'superseded':
-          return context.superseded(outcome);
+          return superseded(outcome);
         case 'unknown':
           return notices.end(deregistered(orchestratorId));
         default:

@@ -4,6 +4,7 @@ import type { Server } from 'socket.io';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { createPacedWarning } from '../paced-warning.ts';
 import { answerPlainly, type PlainAnswer, plainHeaders, writePlainly } from '../plain-answer.ts';
 import type { RateLimit } from '../redis/rate-limits.ts';
 import { isOfConnection } from './path.ts';
@@ -12,7 +13,6 @@ type Reason = 'origin' | 'rate' | 'full';
 
 /** How long one that found no room waits before it asks again; another replica may have some. */
 const fullRetrySeconds = 5;
-const warnEveryMs = 1_000;
 
 /** Call before any other middleware of the engine: it may answer in their place. */
 export function guardGate(options: {
@@ -28,7 +28,7 @@ export function guardGate(options: {
   const { engine, corsOrigins, connectionsPerReplica, log } = options;
   /** Let pass, but not connected yet: they wait at the door, or are on their way. */
   const entering = new Set<IncomingMessage>();
-  let warnedAtMs = Number.NEGATIVE_INFINITY;
+  const warnOfCrowd = createPacedWarning({ log, event: 'full' });
 
   engine.on('connection', ({ request }: { request: IncomingMessage }) => entering.delete(request));
 
@@ -56,7 +56,7 @@ export function guardGate(options: {
         });
       const held = engine.clientsCount + entering.size;
       if (held >= connectionsPerReplica) {
-        warn(held);
+        warnOfCrowd({}, `${held} connections are open on this replica; new ones are refused`);
         return refuse(request, response, 'full', {
           status: 503,
           code: 'unavailable',
@@ -85,12 +85,6 @@ export function guardGate(options: {
     writePlainly(socket, answer, options.clock);
     // HTTP's time-outs look after it no more.
     socket.once('finish', () => socket.destroy());
-  }
-
-  function warn(held: number): void {
-    if (performance.now() - warnedAtMs < warnEveryMs) return;
-    warnedAtMs = performance.now();
-    log.warn({ event: 'full' }, `${held} connections are open on this replica; new ones are refused`);
   }
 }
 

@@ -97,7 +97,7 @@ export function createIdentity(
   socket: Socket,
   context: { tokens: Tokens; notices: Notices; clock: Clock; expiryNoticeMs: number; log: Log },
 ): Identity {
-  const { tokens, notices, clock, log } = context;
+  const { tokens, notices, clock, expiryNoticeMs, log } = context;
   const first: Caller | undefined = socket.data.caller;
   if (first === undefined) throw new Error('a socket came past the gate');
   let caller: Caller = first;
@@ -108,7 +108,7 @@ export function createIdentity(
     const { expiresAtMs } = caller;
     if (expiresAtMs === undefined) return;
     const leftMs = expiresAtMs - clock.now();
-    at(expiresAtMs - Math.min(context.expiryNoticeMs, leftMs / 2), () => {
+    at(expiresAtMs - Math.min(expiryNoticeMs, leftMs / 2), () => {
       notices.fail(expired('is about to expire', Math.max(0, expiresAtMs - clock.now())));
       at(expiresAtMs, () => {
         log.warn(

@@ -22,7 +22,7 @@ export function createProvisions(context: {
   identity: Pick<Identity, 'stays'>;
   log: Log;
 }): Provisions {
-  const { socket, provisioning, notices, log } = context;
+  const { socket, provisioning, notices, log, identity } = context;
   let isUnderWay = false;
 
   return {
@@ -38,7 +38,7 @@ export function createProvisions(context: {
       });
       if (config === undefined) return notices.end(deregistered(id));
       // It may have been moved meanwhile: what another organization has set is not for its token.
-      if (!context.identity.stays(id, config.data.organization_id)) return;
+      if (!identity.stays(id, config.data.organization_id)) return;
       socket.emit('provision_config', config);
       log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);
     },

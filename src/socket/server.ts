@@ -12,11 +12,9 @@ import type { RedisConnections } from '../redis/connection.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Owner } from '../redis/presence.ts';
 import type { RateLimit } from '../redis/rate-limits.ts';
-
 import { type ConversationContext, spread, startConversation } from './conversation.ts';
 import { createDoorway } from './doorway.ts';
 import { guardGate } from './gate.ts';
-
 import { createIdentification } from './identity.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';

@@ -1,4 +1,4 @@
-// Owns the statements that register an orchestrator, change its independence and remove it, all tables at once.
+// Owns the statements that register an orchestrator and remove it, all tables at once.
 import { covers, type Scope } from '../../scope.ts';
 import type { Database, Query } from '../database.ts';
 import { LostRace } from '../failures.ts';
@@ -138,53 +138,16 @@ async function isNamesakeOfForeign(
   return found !== undefined;
 }
 
-export interface Independence {
-  orchestratorId: string;
-  isIndependent: boolean;
-  privacyMode: boolean;
-}
-
-/**
- * Sets the flag in both tables. What an independent orchestrator's heartbeats did not write counts as seen at the
- * moment it is managed again: its silence is counted from then.
- * @param privacyMode absent: stays as it is
- * @returns what now holds, or undefined for an unknown orchestrator
- */
-export function writeIndependence(
-  database: Database,
-  change: {
-    orchestratorId: string;
-    isIndependent: boolean;
-    privacyMode: boolean | undefined;
-    at: Date;
-    scope: Scope;
-  },
-): Promise<Independence | undefined> {
-  return database.transaction(async (query) => {
-    const organizationId = await lockInstance(query, change.orchestratorId, change.scope);
-    if (organizationId === undefined) return undefined;
-    await query(
-      'UPDATE organizations SET is_independent = $2, updated_at = now() WHERE organization_id = $1',
-      [organizationId, change.isIndependent],
-    );
-    const [row] = await query(
-      `UPDATE orchestrator_instances
-       SET is_independent = $2, privacy_mode = COALESCE($3, privacy_mode), updated_at = now(),
-         last_seen = CASE WHEN is_independent AND NOT $2 AND status = 'active' THEN GREATEST(last_seen, $4)
-                          ELSE last_seen END
-       WHERE orchestrator_id = $1 RETURNING orchestrator_id, is_independent, privacy_mode`,
-      [change.orchestratorId, change.isIndependent, change.privacyMode, change.at],
-    );
-    return row && asIndependence(row);
-  });
-}
-
 /**
  * Locks the instance's organization and then the instance, as all do.
  * @returns the organization's id, or undefined for an orchestrator that is unknown within the scope
  * @throws LostRace when the instance has moved in between
  */
-async function lockInstance(query: Query, orchestratorId: string, scope: Scope): Promise<string | undefined> {
+export async function lockInstance(
+  query: Query,
+  orchestratorId: string,
+  scope: Scope,
+): Promise<string | undefined> {
   const [organization] = await query(
     `SELECT organization_id FROM organizations
      WHERE organization_id = (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1)
@@ -200,22 +163,6 @@ async function lockInstance(query: Query, orchestratorId: string, scope: Scope):
     throw new LostRace(`${orchestratorId} moved between two statements`);
   const organizationId = String(instance.organization_id);
   return covers(scope, organizationId) ? organizationId : undefined;
-}
-
-/** The flags of every orchestrator, by id. */
-export async function readIndependence(database: Database): Promise<Independence[]> {
-  const rows = await database.query(
-    'SELECT orchestrator_id, is_independent, privacy_mode FROM orchestrator_instances ORDER BY orchestrator_id',
-  );
-  return rows.map(asIndependence);
-}
-
-function asIndependence(row: Record<string, unknown>): Independence {
-  return {
-    orchestratorId: String(row.orchestrator_id),
-    isIndependent: row.is_independent === true,
-    privacyMode: row.privacy_mode === true,
-  };
 }
 
 export interface Removed {

@@ -1,6 +1,6 @@
 // Owns the administration's routes on orchestrators: register, heartbeat, independence, deregister, send.
 import { z } from 'zod';
-import { requireOrganization, requireSelf } from '../../access/caller.ts';
+import { limitKeyOf, requireOrganization, requireSelf } from '../../access/caller.ts';
 import { hideCredentialsInText } from '../../credentials.ts';
 import { healths } from '../../database/orchestrator-instances.ts';
 import { within } from '../../deadline.ts';
@@ -252,7 +252,7 @@ export function internalOrchestratorRoutes(fleet: {
             ack: body.wait && body.ack,
             timeoutMs: body.timeout_ms,
           });
-        const sent = await (body.wait ? waits.count(caller.subject, send) : send());
+        const sent = await (body.wait ? waits.count(limitKeyOf(caller), send) : send());
         if (sent.kind === 'queued')
           return {
             status: 202,
