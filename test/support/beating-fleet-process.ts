@@ -110,5 +110,6 @@ process.send?.('connected');
 
 async function beatOn(member: Member, afterMs: number): Promise<void> {
   await pause(afterMs);
+  beat(member);
   setInterval(() => beat(member), everyMs);
 }
