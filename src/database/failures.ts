@@ -47,10 +47,11 @@ export function isPostgresAway(error: unknown): boolean {
 
 /**
  * What a person must do, where a connection is refused for what the settings say: calls may be tried again, as whoever
- * runs Postgres may mend it, but a process that starts so is told at once. Undefined for any other failure.
+ * runs Postgres may mend it, but a process that starts so is told at once. Undefined for any other failure, and only
+ * to be asked about one to connect to Postgres.
  */
 export function refusalOf(error: unknown): string | undefined {
-  if (!isOfPostgres(error)) return undefined;
+  if (!(error instanceof Error)) return undefined;
   const code = codeOf(error) ?? '';
   if (/unsupported startup parameter/i.test(error.message))
     return 'a pooler is in between; say so with DATABASE_POOLER=transaction';

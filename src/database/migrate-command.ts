@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { reasonOf } from '../availability.ts';
 import { hideCredentialsInText } from '../credentials.ts';
+import { refusalOf } from './failures.ts';
 import { migrate } from './migrate.ts';
 import { waitForSchema } from './wait.ts';
 
@@ -83,7 +84,8 @@ function refuse(line: string): number {
 }
 
 function fail(what: string, error: unknown): number {
-  console.error(hidden(`${what}: ${reasonOf(error)}`));
+  const advice = refusalOf(error);
+  console.error(hidden(`${what}: ${reasonOf(error)}${advice === undefined ? '' : `: ${advice}`}`));
   return 1;
 }
 
