@@ -42,6 +42,8 @@ export const storeUrl = (protocols: RegExp, variable: string, example: string) =
         message: `must be a URL such as ${example}`,
       }),
   );
+export const postgresUrl = (variable: string) =>
+  storeUrl(/^postgres(ql)?:$/, variable, 'postgres://user:password@host:5432/moolai');
 /** Keys come as JSON text in one variable; what they are is never quoted in a fault. */
 export const jwkSet = z
   .preprocess((value) => {

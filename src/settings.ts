@@ -14,6 +14,7 @@ import {
   limit,
   milliseconds,
   origins,
+  postgresUrl,
   proxies,
   seconds,
   storeUrl,
@@ -76,7 +77,12 @@ const schema = z
       connectionsPerReplica: integer(1),
     }),
     database: z.strictObject({
-      url: storeUrl(/^postgres(ql)?:$/, 'DATABASE_URL', 'postgres://user:password@host:5432/moolai'),
+      url: postgresUrl('DATABASE_URL'),
+      readUrl: z.preprocess(
+        (value) => (value === '' ? null : value),
+        postgresUrl('DATABASE_READ_URL').nullable(),
+      ),
+      pooler: z.enum(['none', 'transaction']),
       poolSize: integer(4, 500),
       connectTimeoutMs: milliseconds,
       readTimeoutMs: milliseconds,

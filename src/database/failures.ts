@@ -4,9 +4,14 @@ import { DriverException } from '@mikro-orm/core';
 // Source: https://www.postgresql.org/docs/18/errcodes-appendix.html
 const passing = /^(08|53|57P0|58|40001|40P01|55P03|57014|25P0|25006)/;
 const connectionFailures = /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ERR_SOCKET)/;
+// Source: https://nodejs.org/docs/latest/api/tls.html#x509-certificate-error-codes
+const tlsFailures = /^(ERR_TLS_|ERR_SSL_|CERT_|SELF_SIGNED_|DEPTH_ZERO_|UNABLE_TO_)/;
 // What the `pg` package throws without a code when a connection is lost or cannot be had.
 const lostConnection =
   /connection terminated|timeout (exceeded|expired)|query read timeout|not queryable|after calling end/i;
+
+/** What `pg` throws when TLS is asked for. */
+const withoutTls = /server does not support SSL connections/i;
 
 /** What a person must know of; the others pass in a moment: lost races, statements that took too long. */
 const busy = /^(40001|40P01|55P03|57014)/;
@@ -25,13 +30,36 @@ function codeOf(error: Error): string | undefined {
 export function isPassingFailure(error: unknown): boolean {
   if (!isOfPostgres(error)) return false;
   const code = codeOf(error);
-  if (code !== undefined) return passing.test(code) || connectionFailures.test(code);
-  return lostConnection.test(error.message);
+  if (code !== undefined)
+    return passing.test(code) || connectionFailures.test(code) || tlsFailures.test(code);
+  return lostConnection.test(error.message) || withoutTls.test(error.message);
+}
+
+/** Whether Postgres is there, and this very statement only came at the wrong moment or took too long. */
+export function isBusy(error: unknown): boolean {
+  return isOfPostgres(error) && busy.test(codeOf(error) ?? '');
 }
 
 /** Whether Postgres could not be reached, did not answer, or takes nobody. */
 export function isPostgresAway(error: unknown): boolean {
-  return isPassingFailure(error) && !(error instanceof Error && busy.test(codeOf(error) ?? ''));
+  return isPassingFailure(error) && !isBusy(error);
+}
+
+/**
+ * What a person must do, where a connection is refused for what the settings say: calls may be tried again, as whoever
+ * runs Postgres may mend it, but a process that starts so is told at once. Undefined for any other failure, and only
+ * to be asked about one to connect to Postgres.
+ */
+export function refusalOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const code = codeOf(error) ?? '';
+  if (/unsupported startup parameter/i.test(error.message))
+    return 'a pooler is in between; say so with DATABASE_POOLER=transaction';
+  if (withoutTls.test(error.message)) return 'sslmode asks for TLS';
+  if (/ALTNAME/.test(code)) return "the host in the URL must be one of its certificate's names";
+  if (tlsFailures.test(code))
+    return 'its certificate is of no authority that sslrootcert or NODE_EXTRA_CA_CERTS names';
+  return undefined;
 }
 
 /** Whether no answer came in time; the statement may have run, or run still. */
@@ -65,6 +93,10 @@ export function isRace(error: unknown): boolean {
 /** Whether a row with this key is there already. */
 export function isDuplicate(error: unknown): boolean {
   return isOfPostgres(error) && codeOf(error) === '23505';
+}
+
+export function isMissingTable(error: unknown): boolean {
+  return isOfPostgres(error) && codeOf(error) === '42P01';
 }
 
 /** Whether the row that a foreign key names is not there. */

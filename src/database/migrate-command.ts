@@ -1,22 +1,95 @@
-// The command `npm run migrate`: migrates what DATABASE_URL names.
+// The command `npm run migrate`: migrates what DATABASE_URL names, or waits until another process has.
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+import { reasonOf } from '../availability.ts';
+import { hideCredentialsInText } from '../credentials.ts';
+import { refusalOf } from './failures.ts';
 import { migrate } from './migrate.ts';
+import { waitForSchema } from './wait.ts';
 
-const url = process.env.DATABASE_URL;
-if (url === undefined || url === '') {
-  console.error(
-    'DATABASE_URL is not set: say which database to migrate, for example postgres://user:password@host/moolai',
-  );
-  process.exit(2);
+const usage = `Usage: node src/database/migrate-command.ts [--wait SECONDS]
+
+Brings the database that DATABASE_URL names to the newest schema that this build knows. Several may run at once:
+one migrates, the others wait for it.
+
+  --wait SECONDS  changes nothing: waits until the database has every migration that this build knows, and tells what
+                  it waits for. For an init container before the replica, which must not run on an older schema.
+  --help
+
+Exit codes: 0  the schema is there
+            1  the migration failed, or the schema was not there within SECONDS
+            2  DATABASE_URL or a flag is missing or wrong; nothing was tried
+`;
+
+const secondsSchema = z.coerce
+  .number('must be a number of seconds')
+  .min(0, 'must be a number of seconds')
+  .max(86_400, 'must be at most 86400 seconds');
+
+process.exitCode = await run();
+
+async function run(): Promise<number> {
+  let flags: { wait?: string | undefined; help?: boolean | undefined };
+  try {
+    flags = parseArgs({
+      options: { wait: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    }).values;
+  } catch (error) {
+    return refuse(reasonOf(error));
+  }
+  if (flags.help === true) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const seconds = flags.wait === undefined ? undefined : secondsSchema.safeParse(flags.wait.trim() || 'none');
+  if (seconds?.success === false) return refuse(`--wait ${seconds.error.issues[0]?.message}`);
+  const url = process.env.DATABASE_URL ?? '';
+  if (url === '')
+    return refuse(
+      'DATABASE_URL is not set: say which database is meant, for example postgres://user:password@host/moolai',
+    );
+  if (!URL.canParse(url))
+    return refuse('DATABASE_URL is no URL such as postgres://user:password@host/moolai');
+  return seconds === undefined ? bringUp(url) : wait(url, seconds.data);
 }
-try {
-  const applied = await migrate(url);
-  for (const name of applied) console.log(`applied ${name}`);
-  console.log(
-    applied.length === 0
-      ? 'The schema is up to date.'
-      : `The schema is up to date: ${applied.length} applied.`,
-  );
-} catch (error) {
-  console.error(`The migration failed: ${error instanceof Error ? error.message : String(error)}`);
-  process.exit(1);
+
+async function bringUp(url: string): Promise<number> {
+  try {
+    const applied = await migrate(url);
+    for (const name of applied) console.log(`applied ${name}`);
+    console.log(
+      applied.length === 0
+        ? 'The schema is up to date.'
+        : `The schema is up to date: ${applied.length} applied.`,
+    );
+    return 0;
+  } catch (error) {
+    return fail('The migration failed', error);
+  }
+}
+
+async function wait(url: string, seconds: number): Promise<number> {
+  try {
+    await waitForSchema(url, { withinMs: seconds * 1_000, tell: (line) => console.log(hidden(line)) });
+    console.log('The schema is up to date.');
+    return 0;
+  } catch (error) {
+    return fail('The schema is not there', error);
+  }
+}
+
+function refuse(line: string): number {
+  console.error(`${line}\n\n${usage}`);
+  return 2;
+}
+
+function fail(what: string, error: unknown): number {
+  const advice = refusalOf(error);
+  console.error(hidden(`${what}: ${reasonOf(error)}${advice === undefined ? '' : `: ${advice}`}`));
+  return 1;
+}
+
+/** A library's message may quote the URL. */
+function hidden(line: string): string {
+  return hideCredentialsInText(line);
 }

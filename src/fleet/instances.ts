@@ -57,12 +57,14 @@ export function createInstances(dependencies: { database: Database; clock: Clock
       if (scope !== undefined) where.$and = [{ organization: { $in: [...scope] } }];
       if (status === 'independent') where.isIndependent = true;
       else if (status !== undefined) Object.assign(where, { status, isIndependent: false });
-      const [items, totalItems] = await database.fork().findAndCount(OrchestratorInstance, where, {
-        populate: ['organization'],
-        orderBy: { createdAt: 'desc', orchestratorId: 'desc' },
-        limit: request.pageSize,
-        offset: offsetOf(request),
-      });
+      const [items, totalItems] = await database.lagging((source) =>
+        source.fork().findAndCount(OrchestratorInstance, where, {
+          populate: ['organization'],
+          orderBy: { createdAt: 'desc', orchestratorId: 'desc' },
+          limit: request.pageSize,
+          offset: offsetOf(request),
+        }),
+      );
       return { ...request, items, totalItems };
     },
 

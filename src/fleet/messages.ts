@@ -67,29 +67,33 @@ export function createMessages(dependencies: {
   const { database, instances, clock, log } = dependencies;
 
   async function list(filter: MessageFilter): Promise<MessageList> {
-    const em = database.fork();
     const visible: FilterQuery<OrchestratorMessage> = {};
     const { scope, orchestrators } = filter.reach;
-    if (scope !== undefined) visible.$and = [{ orchestratorId: { $in: instancesWithin(em, scope) } }];
+    if (scope !== undefined)
+      visible.$and = [{ orchestratorId: { $in: instancesWithin(database.fork(), scope) } }];
     if (orchestrators !== undefined) visible.orchestratorId = { $in: [...orchestrators] };
     const where = { ...visible };
     if (filter.orchestratorId !== undefined) where.orchestratorId = filter.orchestratorId;
     if (filter.messageType !== undefined) where.messageType = filter.messageType;
     if (filter.status !== undefined) where.status = filter.status;
-    const totalCount = await em.count(OrchestratorMessage, where);
     let page = where;
     if (filter.before !== undefined) {
-      const before = await em.findOne(OrchestratorMessage, { ...visible, id: filter.before });
+      // From the primary: a replica that lags may not have the message yet that the caller has just been told of.
+      const before = await database.fork().findOne(OrchestratorMessage, { ...visible, id: filter.before });
       if (before === null)
         throw invalidRequest([{ path: 'query.before', message: 'is no message of the controller' }]);
       const { createdAt, id } = before;
       page = { $and: [where, { $or: [{ createdAt: { $lt: createdAt } }, { createdAt, id: { $lt: id } }] }] };
     }
-    const messages = await em.find(OrchestratorMessage, page, {
-      orderBy: { createdAt: 'desc', id: 'desc' },
-      limit: filter.limit,
+    return database.lagging(async (source) => {
+      const em = source.fork();
+      const totalCount = await em.count(OrchestratorMessage, where);
+      const messages = await em.find(OrchestratorMessage, page, {
+        orderBy: { createdAt: 'desc', id: 'desc' },
+        limit: filter.limit,
+      });
+      return { messages, totalCount };
     });
-    return { messages, totalCount };
   }
 
   /** A message of others does not exist. @throws not_found */

@@ -42,13 +42,15 @@ export function createOrganizations(dependencies: {
 
   return {
     async list(request, scope) {
-      const [items, totalItems] = await database
-        .fork()
-        .findAndCount(Organization, scope === undefined ? {} : { organizationId: { $in: [...scope] } }, {
-          orderBy: { createdAt: 'desc', organizationId: 'desc' },
-          limit: request.pageSize,
-          offset: offsetOf(request),
-        });
+      const [items, totalItems] = await database.lagging((source) =>
+        source
+          .fork()
+          .findAndCount(Organization, scope === undefined ? {} : { organizationId: { $in: [...scope] } }, {
+            orderBy: { createdAt: 'desc', organizationId: 'desc' },
+            limit: request.pageSize,
+            offset: offsetOf(request),
+          }),
+      );
       return { ...request, items, totalItems };
     },
 

@@ -33,7 +33,7 @@ export function createOverview(dependencies: {
   return {
     async read(scope) {
       const [rows, connected, roster, beats] = await Promise.all([
-        countRows(database.query, scope),
+        database.lagging(({ query }) => countRows(query, scope)),
         countConnected(scope),
         lease.roster(),
         scope === undefined ? presence.beatsPerMinute() : null,

@@ -9,6 +9,8 @@ export type StoreState = 'up' | 'down';
 
 export interface Stores {
   database: StoreState;
+  /** Only where there is one for reads; the replica does its work without it. */
+  database_reads?: StoreState;
   redis: StoreState;
   queue: StoreState;
 }
@@ -73,14 +75,20 @@ export function createReadiness(dependencies: {
       probe(redis.ping),
       probe(dependencies.queueDepth),
     ]);
-    return { database: postgres, redis: cache, queue };
+    const reads = database.reads();
+    return {
+      database: postgres,
+      ...(reads === undefined ? {} : { database_reads: reads }),
+      redis: cache,
+      queue,
+    };
   }
 
   async function check(): Promise<{ stores: Stores; faults: string[] }> {
     const states = await stores();
     const faults: string[] = [];
     if (draining) faults.push('this replica is draining');
-    if (states.database === 'down') faults.push('Postgres does not answer');
+    if (states.database === 'down') faults.push(database.schemaFault() ?? 'Postgres does not answer');
     if (states.redis === 'down') faults.push('Redis does not answer');
     if (states.queue === 'down' && states.redis === 'up') faults.push('the queue does not answer');
     if (!lease.held()) faults.push('the lease is not held');

@@ -1,131 +1,16 @@
-// Finds a Redis server on this machine, or installs one with the system's package manager.
-import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
-import { indent } from './server-process.ts';
-
-const advice =
-  'install redis-server (Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis), or set REDIS_URL';
-const policyMark = '# Temporary, by the Moolai Controller: installing Redis must not start a service.';
-
-/**
- * Installs Debian's Redis and starts no service. A policy file keeps the package from starting one now, where the
- * machine has no policy of its own; disabling the unit keeps it from the next boot.
- */
-const aptScript = `
-set -eu
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ] || grep -qF '${policyMark}' "$policy"; then
-  trap 'rm -f "$policy"' EXIT
-  trap 'exit 130' INT TERM HUP
-  printf '#!/bin/sh\\n%s\\nexit 101\\n' '${policyMark}' > "$policy"
-  chmod 755 "$policy"
-fi
-export DEBIAN_FRONTEND=noninteractive
-# A package list that cannot be refreshed may still do.
-apt-get update -q || true
-apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 redis-server
-if [ -d /run/systemd/system ]; then
-  systemctl disable --now redis-server || true
-else
-  # A machine with a policy of its own may have let it start.
-  service redis-server stop || true
-fi
-`;
-
-export interface InstallOptions {
-  readonly onProgress: (line: string) => void;
-  /** Ends an installation that is under way. */
-  readonly signal: AbortSignal;
-}
+// Which Redis the local mode runs, and where it comes from.
+import { findProgram, type InstallOptions } from './system-install.ts';
 
 /** Resolves to the path of redis-server or valkey-server. Rejects with one line that says what to do. */
-export async function findRedis(options: InstallOptions): Promise<string> {
-  const found = onPath('redis-server') ?? onPath('valkey-server');
-  if (found !== undefined) return found;
-  const installer = chooseInstaller();
-  if (installer === undefined) throw new Error(`Redis was not found: ${advice}`);
-  await install(installer, options);
-  const installed = onPath('redis-server');
-  if (installed === undefined) {
-    throw new Error(`${installer.label} installed no redis-server that PATH names: ${advice}`);
-  }
-  return installed;
-}
-
-interface Installer {
-  readonly label: string;
-  readonly command: readonly [string, ...string[]];
-}
-
-function chooseInstaller(): Installer | undefined {
-  if (onPath('apt-get') !== undefined) {
-    const script: [string, ...string[]] = ['/bin/sh', '-c', aptScript];
-    if (process.getuid?.() === 0) return { label: 'apt-get', command: script };
-    if (onPath('sudo') !== undefined && spawnSync('sudo', ['-n', 'true']).status === 0) {
-      return { label: 'sudo apt-get', command: ['sudo', '-n', ...script] };
-    }
-  }
-  if (onPath('brew') !== undefined) return { label: 'Homebrew', command: ['brew', 'install', 'redis'] };
-  return undefined;
-}
-
-async function install({ label, command }: Installer, { onProgress, signal }: InstallOptions): Promise<void> {
-  const startedAt = performance.now();
-  const seconds = () => Math.round((performance.now() - startedAt) / 1000);
-  onProgress(`Installing redis-server with ${label}, once for this machine …`);
-  const heartbeat = setInterval(() => onProgress(`still installing redis-server (${seconds()} s)`), 5_000);
-  try {
-    const { code, output } = await runToEnd(command, signal);
-    if (code !== 0) throw new Error(`${label} could not install Redis: ${advice}.\n${indent(output, 6)}`);
-  } finally {
-    clearInterval(heartbeat);
-  }
-}
-
-function runToEnd(
-  [file, ...args]: readonly [string, ...string[]],
-  signal: AbortSignal,
-): Promise<{ code: number | null; output: string }> {
-  return new Promise((resolve, reject) => {
-    // A group of its own, so that one signal reaches the shell and apt-get; apt itself ignores SIGINT while dpkg
-    // works, when to be ended would leave the system's packages broken.
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk: Buffer) => {
-        output += chunk.toString();
-      });
-    }
-    const abort = () => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, 'SIGINT');
-      } catch {
-        // Ended already, or root's through sudo: then it runs to its end.
-      }
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    child.on('error', reject);
-    child.on('close', (code) => {
-      signal.removeEventListener('abort', abort);
-      resolve({ code, output });
-    });
-  });
-}
-
-function onPath(command: string): string | undefined {
-  return (process.env.PATH ?? '')
-    .split(delimiter)
-    .filter((folder) => folder !== '')
-    .map((folder) => join(folder, command))
-    .find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
+export const findRedis = (options: InstallOptions): Promise<string> =>
+  findProgram(
+    {
+      name: 'Redis',
+      commands: ['redis-server', 'valkey-server'],
+      aptPackage: 'redis-server',
+      brewFormula: 'redis',
+      advice:
+        'install redis-server (Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis), or set REDIS_URL',
+    },
+    options,
+  );

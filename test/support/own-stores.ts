@@ -54,7 +54,7 @@ export async function openRedisServer({ folder, guard }: Place): Promise<OwnRedi
   };
 }
 
-async function ownStore(launch: () => Promise<RunningServer>, guard: Guard): Promise<OwnStore> {
+export async function ownStore(launch: () => Promise<RunningServer>, guard: Guard): Promise<OwnStore> {
   let server = await launch();
   guard.watch(server.pid);
   return {
@@ -80,7 +80,7 @@ async function ownStore(launch: () => Promise<RunningServer>, guard: Guard): Pro
  * Below the ports that systems give to outgoing connections: while a store is down, a client that dials its port from
  * that very port would reach itself, and hold the port.
  */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 22_000);
     if (await isFree(port)) return port;

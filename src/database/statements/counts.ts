@@ -1,7 +1,7 @@
 // Owns the statement that counts the rows of all tables in one snapshot.
 import { z } from 'zod';
 import { asArray, type Scope } from '../../scope.ts';
-import type { Query } from '../database.ts';
+import type { Query } from '../pool.ts';
 
 const schema = z.object({
   organizations: z.int(),

@@ -1,5 +1,5 @@
 // Owns the statements that turn orchestrators inactive: disconnects, dead replicas, silence.
-import type { Query, Statements } from '../database.ts';
+import type { Query, Statements } from '../pool.ts';
 
 export interface Connection {
   orchestratorId: string;

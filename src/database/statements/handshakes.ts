@@ -1,6 +1,7 @@
 // Owns the statements that a batch of handshakes is written with.
-import type { Query, Row, Statements } from '../database.ts';
+
 import { LostRace } from '../failures.ts';
+import type { Query, Row, Statements } from '../pool.ts';
 import { settleOrganizations } from './disconnects.ts';
 
 export interface Introduction {

@@ -1,7 +1,8 @@
 // Owns the statement that a batch of heartbeats is written with.
-import type { Query, Row } from '../database.ts';
+
 import { LostRace } from '../failures.ts';
 import type { Health } from '../orchestrator-instances.ts';
+import type { Query, Row } from '../pool.ts';
 
 export interface Beat {
   orchestratorId: string;

@@ -1,6 +1,6 @@
 // Owns the statements that change an orchestrator's independence, and read everybody's.
 import type { Scope } from '../../scope.ts';
-import type { Database } from '../database.ts';
+import type { Statements } from '../pool.ts';
 import { lockInstance } from './registrations.ts';
 
 export interface Independence {
@@ -16,7 +16,7 @@ export interface Independence {
  * @returns what now holds, or undefined for an unknown orchestrator
  */
 export function writeIndependence(
-  database: Database,
+  database: Statements,
   change: {
     orchestratorId: string;
     isIndependent: boolean;
@@ -45,7 +45,7 @@ export function writeIndependence(
 }
 
 /** The flags of every orchestrator, by id. */
-export async function readIndependence(database: Database): Promise<Independence[]> {
+export async function readIndependence(database: Statements): Promise<Independence[]> {
   const rows = await database.query(
     'SELECT orchestrator_id, is_independent, privacy_mode FROM orchestrator_instances ORDER BY orchestrator_id',
   );

@@ -1,7 +1,7 @@
 // Owns the statements that register an orchestrator and remove it, all tables at once.
 import { covers, type Scope } from '../../scope.ts';
-import type { Database, Query } from '../database.ts';
 import { LostRace } from '../failures.ts';
+import type { Query, Statements } from '../pool.ts';
 import { settleOrganizations } from './disconnects.ts';
 
 export interface Registration {
@@ -36,7 +36,7 @@ export interface Registered {
  * is called so
  */
 export async function writeRegistration(
-  database: Database,
+  database: Statements,
   registration: Registration,
 ): Promise<Registered | undefined> {
   const { orchestratorId, organizationId, name, location } = registration;
@@ -179,7 +179,7 @@ export interface Removed {
  * @returns undefined for an unknown orchestrator
  */
 export function writeRemoval(
-  database: Database,
+  database: Statements,
   orchestratorId: string,
   scope: Scope,
 ): Promise<Removed | undefined> {
@@ -224,7 +224,7 @@ export interface Placeholder {
  * Inserts an inactive instance, and its organization where that is missing.
  * @returns false, and changes nothing, if the instance exists, or its id is another organization's
  */
-export async function writeInstance(database: Database, placeholder: Placeholder): Promise<boolean> {
+export async function writeInstance(database: Statements, placeholder: Placeholder): Promise<boolean> {
   const { orchestratorId, organizationId, name, location, features, metadata, at } = placeholder;
   const shared = [location ?? 'unknown', JSON.stringify(features ?? {}), JSON.stringify(metadata ?? {}), at];
   const taken = new Error(`instance ${orchestratorId} exists`);

@@ -1,5 +1,5 @@
 // Owns the statement that makes rows active again whose replica was taken for dead and is not.
-import type { Query, Statements } from '../database.ts';
+import type { Query, Statements } from '../pool.ts';
 import { type Connection, lockOrganizations, settleOrganizations } from './disconnects.ts';
 
 export type ReturnOutcome =
