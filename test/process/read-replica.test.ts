@@ -164,3 +164,14 @@ test.serial('one that has not the schema is not read from, and says so', async (
   t.true(body.data.total_items >= 4, JSON.stringify(body.data));
   await other.stop();
 });
+
+test.serial('while the primary is away lists go on, and what is decided does not', async (t) => {
+  await cluster.postgres.kill();
+  await until('readiness to end', async () => !(await isReady()));
+  for (const path of [organizations, orchestrators, messages]) t.is((await api.get(path)).status, 200, path);
+  t.is((await api.get(`${organizations}/org-a`)).status, 503);
+  t.is((await register('org-e')).status, 503);
+  await cluster.postgres.start();
+  await until('readiness', isReady);
+  t.is((await register('org-e')).status, 200);
+});
