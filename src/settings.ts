@@ -82,7 +82,7 @@ const schema = z
         (value) => (value === '' ? null : value),
         postgresUrl('DATABASE_READ_URL').nullable(),
       ),
-      pooler: z.enum(['none', 'transaction']),
+      pooler: z.enum(['none', 'transaction'], { error: 'must be none or transaction' }),
       poolSize: integer(4, 500),
       connectTimeoutMs: milliseconds,
       readTimeoutMs: milliseconds,

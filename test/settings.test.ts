@@ -192,6 +192,8 @@ for (const [variable, path, values] of [
   ['SHUTDOWN_DEADLINE_MS', 'shutdown.deadlineMs', ['0', '86400001']],
   ['REDIS_URL', 'redis.url', ['localhost', 'http://localhost']],
   ['DATABASE_URL', 'database.url', ['redis://localhost', 'db']],
+  ['DATABASE_READ_URL', 'database.readUrl', ['redis://localhost', 'db']],
+  ['DATABASE_POOLER', 'database.pooler', ['session', 'pgbouncer']],
   ['LIMITS_REQUESTS_PER_ADDRESS', 'limits.requestsPerAddress', ['-1', 'many']],
   ['LIMITS_WINDOW_SECONDS', 'limits.windowSeconds', ['0', '0.5', '86401']],
   ['LIMITS_SEND_WAITS_PER_CALLER', 'limits.sendWaitsPerCaller', ['0']],
@@ -246,6 +248,11 @@ test('what may wait is not taken for stalled', (t) => {
       faultsOf(t, { ...stores, NODE_CONFIG: JSON.stringify(changes) })[0] ?? '',
       /^http\.idleTimeoutMs: must be more than 30000 and socket\.pingIntervalMs: /,
     );
+});
+
+test('without a Postgres for reads, or with an empty name of one, there is none, and no pooler', (t) => {
+  for (const env of [stores, { ...stores, DATABASE_READ_URL: '' }])
+    t.like(loadSettings({ env }).database, { readUrl: null, pooler: 'none' });
 });
 
 test('TLS and the other name of Postgres are URLs of the right kind', (t) => {

@@ -161,6 +161,10 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
     ...statementsWithin(options.readTimeoutMs),
     fork: () => orm.em.fork(),
     batches: statementsWithin(options.statementTimeoutMs + 1_000),
-    close: () => orm.close(true),
+    async close() {
+      await orm.close(true);
+      // MikroORM leaves alone what it has not used itself.
+      if (!pool.ending) await pool.end();
+    },
   };
 }

@@ -1,19 +1,44 @@
 // The schema's step: `npm run migrate`, as an operator calls it.
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
+import { MikroORM } from '@mikro-orm/postgresql';
 import test from 'ava';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
 test.after.always(() => world.close());
 
-async function migrate(databaseUrl: string): Promise<{ code: number | null; output: string }> {
-  const child = spawn(process.execPath, ['src/database/migrate-command.ts'], {
+interface Ran {
+  code: number | null;
+  output: string;
+}
+
+function start(databaseUrl: string, flags: string[] = []) {
+  return spawn(process.execPath, ['src/database/migrate-command.ts', ...flags], {
     env: { ...process.env, DATABASE_URL: databaseUrl },
   });
+}
+
+async function endOf(child: ReturnType<typeof start>): Promise<Ran> {
   const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
   const [code, out, err] = await Promise.all([closed, text(child.stdout), text(child.stderr)]);
   return { code, output: out + err };
+}
+
+const migrate = (databaseUrl: string, flags: string[] = []): Promise<Ran> => endOf(start(databaseUrl, flags));
+
+/** A database without anything in it. */
+async function openEmpty(): Promise<{ url: string } & AsyncDisposable> {
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  await world.sql(`CREATE DATABASE ${name}`);
+  const url = new URL(world.settings.database.url);
+  url.pathname = `/${name}`;
+  return {
+    url: url.href,
+    [Symbol.asyncDispose]: async () => void (await world.sql(`DROP DATABASE ${name} WITH (FORCE)`)),
+  };
 }
 
 test.serial('a database that is up to date is left as it is', async (t) => {
@@ -53,4 +78,71 @@ test.serial('without DATABASE_URL it says what to set', async (t) => {
   const { code, output } = await migrate('');
   t.is(code, 2);
   t.regex(output, /^DATABASE_URL is not set/);
+});
+
+test('a migration that fails leaves nothing of itself', async (t) => {
+  await using empty = await openEmpty();
+  const orm = await MikroORM.init({
+    clientUrl: empty.url,
+    entities: [],
+    discovery: { warnWhenNoEntities: false },
+    ensureDatabase: false,
+  });
+  t.teardown(() => orm.close(true));
+  // The last that the first migration makes.
+  await orm.driver.execute('CREATE TABLE orchestrator_messages ()');
+  const { code, output } = await migrate(empty.url);
+  t.is(code, 1);
+  t.regex(output, /^The migration failed: [^\n]*"orchestrator_messages" already exists/);
+  const tables = await orm.driver.execute<Record<string, unknown>[]>(
+    "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'org%'",
+  );
+  t.deepEqual(tables, []);
+});
+
+test('--wait ends at once where nothing is missing', async (t) => {
+  await using empty = await openEmpty();
+  t.is((await migrate(empty.url)).code, 0);
+  const waited = await migrate(empty.url, ['--wait', '0']);
+  t.deepEqual(waited, { code: 0, output: 'The schema is up to date.\n' });
+});
+
+test('--wait ends when another process has migrated', async (t) => {
+  await using empty = await openEmpty();
+  const waiting = start(empty.url, ['--wait', '30']);
+  const ended = endOf(waiting);
+  const [first] = await once(waiting.stdout, 'data');
+  t.regex(String(first), /^Waiting for the database at 127\.0\.0\.1:\d+: it has no tables yet\n$/);
+  t.is((await migrate(empty.url)).code, 0);
+  const { code, output } = await ended;
+  t.is(code, 0);
+  t.regex(output, /\nThe schema is up to date\.\n$/);
+});
+
+test('--wait ends with 1 and says why, where the schema does not come', async (t) => {
+  await using empty = await openEmpty();
+  const { code, output } = await migrate(empty.url, ['--wait', '1']);
+  t.is(code, 1);
+  t.regex(output, /\nThe schema is not there: not within 1 s: it has no tables yet\n$/);
+});
+
+test('--wait waits for a Postgres that is not there, and says so about every five seconds', async (t) => {
+  const { code, output } = await migrate('postgres://someone:hunter2@127.0.0.1:9/x', ['--wait', '6']);
+  t.is(code, 1);
+  t.is(output.match(/Waiting for the database at 127\.0\.0\.1:9: connect ECONNREFUSED/g)?.length, 2);
+  t.regex(output, /\nThe schema is not there: not within 6 s: connect ECONNREFUSED 127\.0\.0\.1:9\n$/);
+  t.notRegex(output, /hunter2/);
+});
+
+test('--help says what it does, and what is no flag is refused with the same', async (t) => {
+  const [help, unknown, soon] = await Promise.all([
+    migrate(world.settings.database.url, ['--help']),
+    migrate(world.settings.database.url, ['--now']),
+    migrate(world.settings.database.url, ['--wait', 'soon']),
+  ]);
+  t.is(help.code, 0);
+  t.regex(help.output, /^Usage: [\s\S]*--wait SECONDS[\s\S]*Exit codes: 0 /);
+  t.deepEqual([unknown.code, soon.code], [2, 2]);
+  t.regex(unknown.output, /--now[\s\S]*Usage: /);
+  t.regex(soon.output, /^--wait must be a number of seconds\n\nUsage: /);
 });

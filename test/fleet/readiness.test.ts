@@ -88,3 +88,37 @@ test('a queue that does not answer is a fault of its own only while Redis answer
   proxy.cut();
   t.deepEqual(await readiness.faults(), ['Redis does not answer']);
 });
+
+test('a replica does not start on a schema that is older than its build, but on a newer one', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.adopt(await openWorld(), (it) => it.close());
+  await world.sql("INSERT INTO schema_migrations (name) VALUES ('2999-01-01-of-a-newer-build')");
+  await t.notThrowsAsync(world.grow());
+  await world.sql("DELETE FROM schema_migrations WHERE name = '2026-11-23-tables'");
+  const error = await t.throwsAsync(world.grow());
+  t.regex(
+    error?.message ?? '',
+    /^The database that DATABASE_URL names .*: run node src\/database\/migrate-command\.ts/,
+  );
+});
+
+test('a replica that started without Postgres is not ready on an older schema', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const proxy = stack.adopt(await openProxy(), (it) => it.close());
+  const world = stack.adopt(
+    await openWorld({ reach: { database: proxy.through }, settings: shippedTimeouts() }),
+    (it) => it.close(),
+  );
+  proxy.cut();
+  const { api } = await world.grow();
+  await world.sql("UPDATE schema_migrations SET name = 'gone'");
+  t.deepEqual((await api.get('/health/ready')).body.faults, ['Postgres does not answer']);
+  proxy.mend();
+  const faults = await until('the schema to be looked at', async () => {
+    const { body } = await api.get('/health/ready');
+    return body.faults[0] !== 'Postgres does not answer' && body.faults;
+  });
+  t.deepEqual(faults, ['the database that DATABASE_URL names has no tables yet']);
+  await world.sql("UPDATE schema_migrations SET name = '2026-11-23-tables'");
+  await until('readiness', async () => (await api.get('/health/ready')).status === 200);
+});
