@@ -19,6 +19,14 @@ export interface Batcher<V, R> {
 
 export type FailureVerdict = 'retry' | 'shrink' | 'divide' | 'refuse';
 
+/** Is told what a batcher does, to count it. */
+export interface BatchWatch {
+  /** @param size entries not yet written, whenever it is asked */
+  opened(size: () => number): void;
+  written(entries: number, ms: number): void;
+  failed(): void;
+}
+
 export interface BatcherOptions<V, R> {
   /** Writes the entries in one go; the results come in the order of the entries. All or nothing. */
   flush(values: readonly V[]): Promise<readonly R[]>;
@@ -41,6 +49,7 @@ export interface BatcherOptions<V, R> {
   onDropped?(count: number): void;
   /** A flush failed and will be tried again in `retryMs`; `attempt` counts those in a row, from 1. */
   onRetry?(retry: { error: unknown; entries: number; retryMs: number; attempt: number }): void;
+  watch?: BatchWatch;
   /** An entry that nobody waits for was refused. */
   onRefused?(error: unknown, value: V): void;
 }
@@ -158,11 +167,13 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
   /** Writes a batch; resolves when each entry is written or refused, throws if the whole should be tried again. */
   async function write(batch: readonly Entry<V, R>[]): Promise<void> {
     let results: readonly R[];
+    const startedAt = performance.now();
     try {
       results = await options.flush(batch.map((entry) => entry.value));
       if (results.length !== batch.length)
         throw new Error(`flush returned ${results.length} results for ${batch.length} entries`);
     } catch (error) {
+      options.watch?.failed();
       const verdict = options.onFailure(error);
       if (verdict === 'shrink') shrink(batch);
       if (verdict === 'retry' || verdict === 'shrink') throw error;
@@ -171,6 +182,7 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
       for (const half of [batch.slice(0, middle), batch.slice(middle)]) await writeOrReturn(half);
       return;
     }
+    options.watch?.written(batch.length, performance.now() - startedAt);
     batchLimit = Math.min(maxBatch, batchLimit * 2);
     for (const [index, result] of results.entries()) {
       const entry = batch[index];
@@ -243,6 +255,9 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
     endPause = undefined;
   }
 
+  const size = () => waiting.length + inFlight;
+  options.watch?.opened(size);
+
   return {
     add(key, value) {
       const entry = enter(key, value);
@@ -259,7 +274,7 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
       while (running !== undefined) await running;
     },
     get size() {
-      return waiting.length + inFlight;
+      return size();
     },
     abandon(reason) {
       abandoned = reason;

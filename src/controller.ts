@@ -87,6 +87,7 @@ export async function startController(
     size: settings.logs.ringSize,
     auditSize: settings.logs.auditSize,
     backlog: settings.logs.ringBacklog,
+    metrics,
     onDropped: (count) =>
       log.warn(
         { source: 'log-ring' },
@@ -120,10 +121,18 @@ export async function startController(
       await connections.settle();
       await arrivals.receive(parked.splice(0), undefined);
     },
+    metrics,
     log,
   });
   const liveNodes = async () => (await lease.roster()).live;
-  const presence = createPresence({ redis: redis.commands, keys, nodeId, liveNodes, now: clock.now });
+  const presence = createPresence({
+    redis: redis.commands,
+    keys,
+    nodeId,
+    liveNodes,
+    now: clock.now,
+    metrics,
+  });
   const queues = { commands: redis.commands, patient: redis.patient, keys, nodeId, log };
   const outbox = openOutbox(queues);
   const outcomes = openOutcomes({
@@ -136,7 +145,9 @@ export async function startController(
   const heartbeats = createHeartbeats({ database, presence, clock, nodeId, metrics, log });
   const { heartbeatIntervalMs } = settings.socket;
   const inactiveAfterMs = settings.sweep.inactiveAfterIntervals * heartbeatIntervalMs;
-  const connections = createConnections({ database, presence, lease, clock, nodeId, inactiveAfterMs, log });
+  const connections = createConnections({
+    ...{ database, presence, lease, clock, nodeId, inactiveAfterMs, metrics, log },
+  });
   const provisioning = createProvisioning({ database, clock });
   const organizations = createOrganizations({ database, clock, log });
   const instances = createInstances({ database, clock, log });
@@ -178,6 +189,7 @@ export async function startController(
     lease,
     clock,
     nodeId,
+    metrics,
     log,
   });
   const overview = createOverview({ database, presence, lease });
@@ -282,7 +294,10 @@ export async function startController(
     onIndependence: () => void independences.refreshFiles(),
     log,
   });
-  registerGauges(metrics, { calls, sockets, admission, logRing });
+  registerGauges(metrics, {
+    ...{ calls, sockets, admission, lease, readiness, presence, queueDepth, answerWithinMs },
+    connectionsPerReplica: settings.socket.connectionsPerReplica,
+  });
 
   async function drain(): Promise<void> {
     readiness.drain();

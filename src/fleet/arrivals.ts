@@ -2,6 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Outcome, Outcomes } from '../queue/outcomes.ts';
 import type { Lease } from '../redis/lease.ts';
@@ -49,9 +50,10 @@ export function createArrivals(dependencies: {
   lease: Lease;
   clock: Clock;
   nodeId: string;
+  metrics: Pick<Metrics, 'framesEmitted'>;
   log: Log;
 }): Arrivals {
-  const { outcomes, delivery, lease, clock, nodeId, log } = dependencies;
+  const { outcomes, delivery, lease, clock, nodeId, metrics, log } = dependencies;
 
   function report(frame: Frame, outcome: Pick<Outcome, 'kind' | 'ack'>): void {
     outcomes
@@ -81,7 +83,7 @@ export function createArrivals(dependencies: {
   async function arrive(frame: Frame, emit: Emit | undefined): Promise<void> {
     if (clock.now() >= frame.deadline) return;
     // Without the lease others may already own this replica's orchestrators: it must not speak for them.
-    if (emit !== undefined && lease.held() && emit(frame, heardOf(frame))) return;
+    if (emit !== undefined && lease.held() && emit(frame, heardOf(frame))) return metrics.framesEmitted.inc();
     // It may be this very replica again that it is for, which needs a moment to get its lease back.
     if (emit !== undefined && !lease.held()) await pause(unheldPauseMs);
     await delivery.sendOn(frame, { gone: emit === undefined });

@@ -13,6 +13,7 @@ import {
   writeHandshakes,
 } from '../database/statements/handshakes.ts';
 import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import { type Frame, frameSchema } from '../queue/frame.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { Owner, Presence, PresenceEntry } from '../redis/presence.ts';
@@ -119,14 +120,16 @@ export function createConnections(dependencies: {
   nodeId: string;
   /** The silence after which a connection is closed. */
   inactiveAfterMs: number;
+  metrics: Metrics;
   log: Log;
 }): Connections {
-  const { database, presence, lease, clock, nodeId, log } = dependencies;
+  const { database, presence, lease, clock, nodeId, metrics, log } = dependencies;
 
   const handshakes = createBatcher<Introduction, HandshakeOutcome>({
     flush: (batch) => writeHandshakes(database.batches, batch),
     onFailure: verdictOn,
     onRetry: reportRetries(log, 'connections', 'handshakes'),
+    watch: metrics.batch('handshakes'),
   });
 
   const disconnects = createBatcher<Connection, boolean>({
@@ -140,6 +143,7 @@ export function createConnections(dependencies: {
     merge: (older, newer) => (older.epoch > newer.epoch ? older : newer),
     onFailure: verdictOn,
     onRetry: reportRetries(log, 'connections', 'disconnects'),
+    watch: metrics.batch('disconnects'),
   });
 
   async function release({ orchestratorId, epoch }: Connection): Promise<boolean> {
@@ -158,52 +162,68 @@ export function createConnections(dependencies: {
     disconnected: (connection) => disconnects.add(connection.orchestratorId, connection),
   });
 
-  return {
-    async open({ current, ...hello }, committed) {
-      const { orchestratorId } = hello;
-      const at = new Date(clock.now());
-      const introduced = await handshakes.add(orchestratorId, {
-        ...hello,
-        epoch: current?.epoch,
-        nodeId,
-        at,
-      });
-      if (introduced.kind === 'abandoned' || introduced.kind === 'foreign') return introduced;
-      if (introduced.kind === 'superseded') return { kind: 'superseded', owner: introduced };
-      committed();
-      log.info(
-        { event: 'handshake', orchestrator_id: orchestratorId },
-        `[C-OCS] DB: Registered ${orchestratorId} in both tables`,
-      );
-      const connection: LiveConnection = {
-        orchestratorId,
-        epoch: introduced.epoch,
-        entry: {
-          organization_id: introduced.organizationId,
-          name: introduced.name,
-          connected_at: current?.entry.connected_at ?? at.toISOString(),
-          metadata: introduced.metadata,
-        },
-        lastSeenMs: at.getTime(),
+  async function open({ current, ...hello }: Hello, committed: () => void): Promise<Opened> {
+    const { orchestratorId } = hello;
+    const at = new Date(clock.now());
+    const introduced = await handshakes.add(orchestratorId, {
+      ...hello,
+      epoch: current?.epoch,
+      nodeId,
+      at,
+    });
+    if (introduced.kind === 'abandoned' || introduced.kind === 'foreign') return introduced;
+    if (introduced.kind === 'superseded') return { kind: 'superseded', owner: introduced };
+    committed();
+    log.info(
+      { event: 'handshake', orchestrator_id: orchestratorId },
+      `[C-OCS] DB: Registered ${orchestratorId} in both tables`,
+    );
+    const connection: LiveConnection = {
+      orchestratorId,
+      epoch: introduced.epoch,
+      entry: {
+        organization_id: introduced.organizationId,
+        name: introduced.name,
+        connected_at: current?.entry.connected_at ?? at.toISOString(),
+        metadata: introduced.metadata,
+      },
+      lastSeenMs: at.getTime(),
+    };
+    try {
+      const claim = await presence.claim(orchestratorId, connection);
+      if (!claim.accepted) return { kind: 'superseded', owner: claim.owner };
+      return {
+        kind: 'opened',
+        connection,
+        introduced,
+        previous: claim.previous,
+        parked: claim.parked.map(asFrame),
       };
+    } catch (error) {
+      // The row is committed and its epoch fences older connections; presence follows when Redis is back.
+      lease.invalidate();
+      log.warn(
+        { event: 'handshake', orchestrator_id: orchestratorId, reason: reasonOf(error) },
+        `Presence of ${orchestratorId} could not be written; it will be once Redis is back`,
+      );
+      return { kind: 'opened', connection, introduced, previous: undefined, parked: [] };
+    }
+  }
+
+  return {
+    async open(hello, committed) {
+      const startedAt = performance.now();
       try {
-        const claim = await presence.claim(orchestratorId, connection);
-        if (!claim.accepted) return { kind: 'superseded', owner: claim.owner };
-        return {
-          kind: 'opened',
-          connection,
-          introduced,
-          previous: claim.previous,
-          parked: claim.parked.map(asFrame),
-        };
+        const opened = await open(hello, () => {
+          metrics.handshakeSeconds.observe((performance.now() - startedAt) / 1_000);
+          committed();
+        });
+        const refreshed = opened.kind === 'opened' && hello.current !== undefined;
+        metrics.handshakes(refreshed ? 'refreshed' : opened.kind).inc();
+        return opened;
       } catch (error) {
-        // The row is committed and its epoch fences older connections; presence follows when Redis is back.
-        lease.invalidate();
-        log.warn(
-          { event: 'handshake', orchestrator_id: orchestratorId, reason: reasonOf(error) },
-          `Presence of ${orchestratorId} could not be written; it will be once Redis is back`,
-        );
-        return { kind: 'opened', connection, introduced, previous: undefined, parked: [] };
+        metrics.handshakes('failed').inc();
+        throw error;
       }
     },
 

@@ -86,7 +86,11 @@ export function createDelivery(dependencies: {
 
   // One look-up of owners and one write a queue for all that is sent at once. One flush at a time, in the order of
   // the calls: that is what keeps the order of messages.
-  const routes = createBatcher<Followed, Routed>({ flush: route, onFailure: () => 'refuse' });
+  const routes = createBatcher<Followed, Routed>({
+    flush: route,
+    onFailure: () => 'refuse',
+    watch: metrics.batch('routes'),
+  });
 
   async function route(sends: readonly Followed[]): Promise<Routed[]> {
     const ids = [...new Set(sends.map((send) => send.frame.orchestrator_id))];
@@ -159,6 +163,8 @@ export function createDelivery(dependencies: {
   function place(send: Followed, owner: Owner, before: Followed | undefined): void {
     const now = clock.now();
     send.pauseMs = send.routedAt === 0 || send.frame.epoch < owner.epoch ? resendAfterMs : send.pauseMs * 2;
+    if (send.target !== undefined)
+      (send.target === owner.nodeId ? metrics.framesResent : metrics.framesRerouted).inc();
     send.routedAt = now;
     send.resendAt = now + send.pauseMs;
     send.target = owner.nodeId;
@@ -191,6 +197,7 @@ export function createDelivery(dependencies: {
       }
     }
     for (const send of sends) {
+      if (followed.has(send) && clock.now() >= send.frame.deadline) metrics.framesExpired.inc();
       followed.delete(send);
       if (send.target !== undefined) suspect(send.target);
     }
@@ -252,8 +259,10 @@ export function createDelivery(dependencies: {
     const alone = { ...frame, after: null };
     const goneEpoch = gone ? frame.epoch : 0;
     const owner = await presence.park(id, { json: JSON.stringify(alone), ttlMs, sender, goneEpoch });
+    if (owner === undefined) metrics.framesParked.inc();
     if (owner === undefined || owner === 'sender') return;
     await outbox.enqueue(owner.nodeId, [{ ...alone, epoch: owner.epoch }]);
+    metrics.framesRerouted.inc();
     suspect(owner.nodeId);
   };
 
@@ -265,54 +274,65 @@ export function createDelivery(dependencies: {
     if (routed.kind === 'not_connected') throw notConnected(orchestratorId);
     if (routed.kind === 'failed') throw routed.error;
     if (send.outcome === undefined) {
-      metrics.sends.inc({ outcome: 'queued' });
       return { kind: 'queued', messageId };
     }
     const outcome = await send.outcome.promise;
-    metrics.sends.inc({ outcome: outcome.kind });
     const sent = { kind: 'received', messageId, nodeId: outcome.node_id } as const;
     return ack ? { ...sent, ack: outcome.ack ?? null } : sent;
   }
 
+  async function send(request: SendRequest): Promise<Sent> {
+    const { orchestratorId, timeoutMs } = request;
+    const now = clock.now();
+    const bytes = frameBytes + JSON.stringify(request.data).length;
+    if (followed.size > 0 && followed.bytes + bytes > unansweredBytes)
+      throw unavailable('The replica', new Error(`${followed.bytes} bytes of messages are unanswered`));
+    const send: Followed = {
+      bytes,
+      frame: {
+        message_id: newMessageId(orchestratorId),
+        orchestrator_id: orchestratorId,
+        type: request.type,
+        data: request.data,
+        timestamp: new Date(now).toISOString(),
+        deadline: now + timeoutMs,
+        ack: request.ack,
+        sender: nodeId,
+        epoch: 0,
+        after: null,
+      },
+      routedAt: 0,
+      resendAt: 0,
+      pauseMs: resendAfterMs,
+      target: undefined,
+      outcome: request.wait ? Promise.withResolvers<Outcome>() : undefined,
+    };
+    // It may be refused before anybody waits for it: while the frame is still being routed.
+    send.outcome?.promise.catch(() => undefined);
+    follow(send);
+    try {
+      return await within(timeoutMs, dispatch(send), () =>
+        deliveryTimeout(orchestratorId, timeoutMs, request.ack ? 'acknowledged' : 'delivered'),
+      );
+    } catch (error) {
+      expire(new Set([send]));
+      throw error;
+    }
+  }
+
   return {
     async send(request) {
-      const { orchestratorId, timeoutMs } = request;
-      const now = clock.now();
-      const bytes = frameBytes + JSON.stringify(request.data).length;
-      if (followed.size > 0 && followed.bytes + bytes > unansweredBytes) {
-        metrics.sends.inc({ outcome: 'unavailable' });
-        throw unavailable('The replica', new Error(`${followed.bytes} bytes of messages are unanswered`));
-      }
-      const send: Followed = {
-        bytes,
-        frame: {
-          message_id: newMessageId(orchestratorId),
-          orchestrator_id: orchestratorId,
-          type: request.type,
-          data: request.data,
-          timestamp: new Date(now).toISOString(),
-          deadline: now + timeoutMs,
-          ack: request.ack,
-          sender: nodeId,
-          epoch: 0,
-          after: null,
-        },
-        routedAt: 0,
-        resendAt: 0,
-        pauseMs: resendAfterMs,
-        target: undefined,
-        outcome: request.wait ? Promise.withResolvers<Outcome>() : undefined,
+      const startedAt = performance.now();
+      const count = (outcome: string) => {
+        metrics.sends(outcome).inc();
+        metrics.sendSeconds.observe({ outcome }, (performance.now() - startedAt) / 1_000);
       };
-      // It may be refused before anybody waits for it: while the frame is still being routed.
-      send.outcome?.promise.catch(() => undefined);
-      follow(send);
       try {
-        return await within(timeoutMs, dispatch(send), () =>
-          deliveryTimeout(orchestratorId, timeoutMs, request.ack ? 'acknowledged' : 'delivered'),
-        );
+        const sent = await send(request);
+        count(sent.kind === 'received' && request.ack ? 'acknowledged' : sent.kind);
+        return sent;
       } catch (error) {
-        expire(new Set([send]));
-        metrics.sends.inc({ outcome: asFleetError(error)?.code ?? 'failed' });
+        count(asFleetError(error)?.code ?? 'failed');
         throw error;
       }
     },

@@ -50,7 +50,21 @@ export function createHeartbeats(dependencies: {
       };
     },
     onRetry: reportRetries(log, 'heartbeats', 'heartbeats'),
+    watch: metrics.batch('heartbeats'),
   });
+
+  async function write(beat: Beat): Promise<BeatOutcome> {
+    try {
+      let outcome = await beats.add(beat.orchestratorId, beat);
+      // One that claims no connection may have shared its row with one whose connection counts no more.
+      while (outcome.kind === 'superseded' && beat.epoch === null)
+        outcome = await beats.add(beat.orchestratorId, beat);
+      return outcome;
+    } catch (error) {
+      metrics.heartbeats('failed').inc();
+      throw error;
+    }
+  }
 
   return {
     async beat({ orchestratorId, epoch, healthStatus = 'healthy', features }) {
@@ -62,11 +76,8 @@ export function createHeartbeats(dependencies: {
         features,
         at: new Date(clock.now()),
       };
-      let outcome = await beats.add(orchestratorId, beat);
-      // One that claims no connection may have shared its row with one whose connection counts no more.
-      while (outcome.kind === 'superseded' && epoch === undefined)
-        outcome = await beats.add(orchestratorId, beat);
-      metrics.heartbeats.inc({ outcome: outcome.kind });
+      const outcome = await write(beat);
+      metrics.heartbeats(outcome.kind).inc();
       const about = { event: 'keepalive', orchestrator_id: orchestratorId };
       if (outcome.kind === 'processed') {
         presence.seen(orchestratorId, outcome.lastSeen.getTime());

@@ -7,6 +7,7 @@ import { verdictOn } from '../database/failures.ts';
 import type { Connection } from '../database/statements/disconnects.ts';
 import { type ReturnOutcome, writeReturns } from '../database/statements/returns.ts';
 import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Found, LiveConnection } from './connections.ts';
 
 export interface Returns {
@@ -23,6 +24,7 @@ export function createReturns(dependencies: {
   nodeId: string;
   inactiveAfterMs: number;
   disconnected(connection: Connection): Promise<unknown>;
+  metrics: Metrics;
   log: Log;
 }): Returns {
   const { database, clock, nodeId, inactiveAfterMs, disconnected, log } = dependencies;
@@ -35,6 +37,7 @@ export function createReturns(dependencies: {
     merge: (older, newer) => (older.epoch > newer.epoch ? older : newer),
     onFailure: verdictOn,
     onRetry: reportRetries(log, 'connections', 'connections of a replica that was away'),
+    watch: dependencies.metrics.batch('returns'),
   });
 
   async function bringBack(connection: LiveConnection, found: Found): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Keys } from './keys.ts';
 import { loadScript } from './script.ts';
 
@@ -59,9 +60,10 @@ export function createLease(options: {
   renewEveryMs: number;
   onRegained(): Promise<void>;
   onHeld?(): Promise<void>;
+  metrics: Pick<Metrics, 'leaseRenewals'>;
   log: Log;
 }): Lease {
-  const { redis, keys, nodeId, leaseMs } = options;
+  const { redis, keys, nodeId, leaseMs, metrics } = options;
   const renewScript = loadScript(redis, 'renew');
   const nodesScript = loadScript(redis, 'nodes');
   let draining = false;
@@ -105,7 +107,9 @@ export function createLease(options: {
     try {
       renewal = renew();
       await renewal;
+      metrics.leaseRenewals('ok').inc();
     } catch (error) {
+      metrics.leaseRenewals('failed').inc();
       pauseMs = Math.min(retryMs, options.renewEveryMs);
       const left = Math.max(0, Math.round(heldUntil - performance.now()));
       options.log.debug(

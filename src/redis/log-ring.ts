@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
 import { within } from '../deadline.ts';
 import type { LineSink } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import { shareRead } from '../shared-read.ts';
 import { isRedisAway } from './failures.ts';
 import type { Keys } from './keys.ts';
@@ -37,8 +38,6 @@ export interface LogRing extends LineSink {
   read(): Promise<readonly LogLine[]>;
   /** Resolves when every line written so far is in Redis, or was given up. */
   settled(): Promise<void>;
-  /** Lines dropped since the start because Redis was away for too long. */
-  readonly dropped: number;
   /** Stops waiting for a Redis that is away. */
   abandon(): void;
 }
@@ -61,12 +60,18 @@ export function createLogRing(options: {
   auditSize: number;
   backlog: number;
   onDropped(count: number): void;
+  metrics: Pick<Metrics, 'batch' | 'logLinesWritten' | 'logLinesDropped'>;
 }): LogRing {
-  const { redis, keys } = options;
+  const { redis, keys, metrics } = options;
   const append = loadScript(redis, 'append');
   let sequence = 0;
   let dropped = 0;
   let reported = 0;
+
+  function lose(count: number): void {
+    dropped += count;
+    metrics.logLinesDropped.inc(count);
+  }
 
   const lines = createBatcher<string, undefined>({
     maxBatch: 500,
@@ -75,6 +80,7 @@ export function createLogRing(options: {
       const written = batch.filter((line) => line !== marker);
       if (written.length > 0)
         await append([keys.logs, keys.audit], [options.size, options.auditSize, ...written]);
+      metrics.logLinesWritten.inc(written.length);
       if (dropped > reported) {
         const count = dropped - reported;
         reported = dropped;
@@ -83,12 +89,9 @@ export function createLogRing(options: {
       return batch.map(() => undefined);
     },
     onFailure: (error) => (isRedisAway(error) ? 'retry' : 'refuse'),
-    onDropped(count) {
-      dropped += count;
-    },
-    onRefused() {
-      dropped += 1;
-    },
+    onDropped: lose,
+    onRefused: () => lose(1),
+    watch: metrics.batch('log_lines'),
   });
 
   function nextKey(): string {
@@ -120,9 +123,6 @@ export function createLogRing(options: {
       });
     }),
     settled: () => lines.idle(),
-    get dropped() {
-      return dropped;
-    },
     abandon() {
       lines.abandon(new Error('the replica stops'));
     },

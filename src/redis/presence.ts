@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
 import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
+import type { Metrics } from '../metrics.ts';
 import { shareRead } from '../shared-read.ts';
 import { PresenceIncomplete } from './failures.ts';
 import type { Keys } from './keys.ts';
@@ -93,6 +94,7 @@ export function createPresence(options: {
   nodeId: string;
   liveNodes(): Promise<string[]>;
   now(): number;
+  metrics: Pick<Metrics, 'batch'>;
 }): Presence {
   const { redis, keys, nodeId } = options;
   const claimScript = loadScript(redis, 'claim');
@@ -116,6 +118,7 @@ export function createPresence(options: {
     }),
     // Postgres holds the heartbeat; the next one brings Redis up to date.
     onFailure: () => 'refuse',
+    watch: options.metrics.batch('last_seen'),
   });
 
   async function requireWhole(): Promise<void> {

@@ -29,7 +29,7 @@ export function createAdmission(options: {
   pendingHandshakes: number;
   now(): number;
   random?: () => number;
-  metrics: Metrics;
+  metrics: Pick<Metrics, 'handshakes'>;
   log: Log;
 }): Admission {
   const { pendingHandshakes: limit, now, random = Math.random, log } = options;
@@ -50,7 +50,7 @@ export function createAdmission(options: {
     // Once for all who are refused before the last of them may come again.
     if (now() >= bookedUntilMs)
       log.warn({ event: 'busy' }, `${waiting} handshakes wait to be written; more are told to come again`);
-    options.metrics.busyHandshakes.inc();
+    options.metrics.handshakes('busy').inc();
     const behindQueueMs = Math.max(bookedUntilMs, now() + waiting * msEach);
     bookedUntilMs = Math.min(behindQueueMs + msEach, now() + horizonMs);
     const jitter = 0.5 + random();

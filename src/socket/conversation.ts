@@ -190,22 +190,30 @@ export function startConversation(socket: Socket, context: ConversationContext):
   async function shakeHands(payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
     if (superseded || socket.disconnected) return;
     const hello = events.handshake.safeParse(payload);
-    if (!hello.success)
+    if (!hello.success) {
+      context.metrics.handshakes('invalid').inc();
       return notices.end({
         code: 'invalid_handshake',
         message: describeFaults(hello.error),
         retryable: false,
       });
+    }
     const { orchestrator_id: id } = hello.data.data;
-    if (session !== undefined && session.connection.orchestratorId !== id)
+    if (session !== undefined && session.connection.orchestratorId !== id) {
+      context.metrics.handshakes('invalid').inc();
       return notices.fail({
         code: 'identity_mismatch',
         message: `this connection is ${session.connection.orchestratorId}; ${id} needs one of its own`,
         retryable: false,
       });
+    }
     const refusal = identity.refusal(id, organizationOf(hello.data));
-    if (refusal !== undefined) return refuseHandshake(id, refusal);
+    if (refusal !== undefined) {
+      context.metrics.handshakes('forbidden').inc();
+      return refuseHandshake(id, refusal);
+    }
     if (context.draining()) {
+      context.metrics.handshakes('draining').inc();
       notices.reconnect(spread());
       // One that has a connection keeps it until it has another.
       return session === undefined ? notices.hangUp() : undefined;

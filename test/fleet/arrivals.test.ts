@@ -2,6 +2,7 @@
 import test from 'ava';
 import { createArrivals, type Emit } from '../../src/fleet/arrivals.ts';
 import { createLogs } from '../../src/log.ts';
+import { createMetrics } from '../../src/metrics.ts';
 import type { Frame } from '../../src/queue/frame.ts';
 import type { Outcome } from '../../src/queue/outcomes.ts';
 import { createKeys } from '../../src/redis/keys.ts';
@@ -27,6 +28,7 @@ async function takeLease(nodeId: string, leaseMs: number): Promise<Lease> {
     leaseMs,
     renewEveryMs: 86_400_000,
     async onRegained() {},
+    metrics: createMetrics(),
     log,
   });
   await lease.start();
@@ -59,6 +61,7 @@ function openArrivals(lease: Lease, settled: () => Promise<void> = async () => u
     lease,
     clock: world.clock,
     nodeId: 'node-x',
+    metrics: createMetrics(),
     log,
   });
   return { arrivals, emit, emitted, sentOn, told };

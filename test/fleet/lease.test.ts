@@ -1,6 +1,7 @@
 // Behind a gap a lease is held only once the presence is registered again.
 import test from 'ava';
 import { createLogs } from '../../src/log.ts';
+import { createMetrics } from '../../src/metrics.ts';
 import { createKeys } from '../../src/redis/keys.ts';
 import { createLease } from '../../src/redis/lease.ts';
 import { until } from '../support/until.ts';
@@ -31,6 +32,7 @@ function openLease(nodeId: string) {
     async onHeld() {
       held += 1;
     },
+    metrics: createMetrics(),
     log,
   });
   const registration = (nth: number) => until(`registration ${nth}`, () => registrations[nth - 1]);

@@ -3,6 +3,7 @@ import test from 'ava';
 import { openDatabase } from '../../src/database/database.ts';
 import { createReadiness } from '../../src/fleet/readiness.ts';
 import { createLogs } from '../../src/log.ts';
+import { createMetrics } from '../../src/metrics.ts';
 import { openRedis } from '../../src/redis/connection.ts';
 import { createKeys } from '../../src/redis/keys.ts';
 import { createLease } from '../../src/redis/lease.ts';
@@ -57,6 +58,7 @@ test('a queue that does not answer is a fault of its own only while Redis answer
     leaseMs: 60_000,
     renewEveryMs: 20_000,
     async onRegained() {},
+    metrics: createMetrics(),
     log,
   });
   await lease.start();

@@ -136,7 +136,7 @@ test('metrics are in the form that Prometheus reads, by route and not by path', 
   for (const line of lines) t.regex(line, /^(# (HELP|TYPE) \w+ .+|\w+(\{[^{}]*\})? (\S+))$/);
   t.true(lines.some((line) => /^moolai_connections \d+$/.test(line)));
   const route = 'route="/api/v1/controller/organizations/:id",status="404"';
-  t.regex(body, new RegExp(`moolai_http_request_seconds_count\\{method="GET",${route}\\} [1-9]`));
+  t.regex(body, new RegExp(`moolai_http_request_duration_seconds_count\\{method="GET",${route}\\} [1-9]`));
   t.false(body.includes('some-id'));
 });
 

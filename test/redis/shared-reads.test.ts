@@ -1,5 +1,6 @@
 // What is dear to read from Redis is read once for many who ask at the same moment.
 import test from 'ava';
+import { createMetrics } from '../../src/metrics.ts';
 import { createKeys } from '../../src/redis/keys.ts';
 import { createLogRing } from '../../src/redis/log-ring.ts';
 import { createPresence } from '../../src/redis/presence.ts';
@@ -31,7 +32,15 @@ function countedRedis() {
 
 const readers = {
   xrevrange({ redis }: ReturnType<typeof countedRedis>) {
-    const ring = createLogRing({ redis, keys, size: 5_000, auditSize: 100, backlog: 100, onDropped() {} });
+    const ring = createLogRing({
+      redis,
+      keys,
+      size: 5_000,
+      auditSize: 100,
+      backlog: 100,
+      onDropped() {},
+      metrics: createMetrics(),
+    });
     return async (id: string) => (await ring.read()).some((line) => line.orchestrator_id === id);
   },
   hgetall({ redis }: ReturnType<typeof countedRedis>) {
@@ -39,6 +48,7 @@ const readers = {
     const presence = createPresence({
       ...{ redis, keys, nodeId, liveNodes: async () => [nodeId] },
       now: () => Date.now(),
+      metrics: createMetrics(),
     });
     return async (id: string) => (await presence.list()).some((each) => each.orchestrator_id === id);
   },

@@ -27,13 +27,14 @@ async function fill(replica: Replica) {
   return answers;
 }
 
-async function isRefused(t: ExecutionContext, { open }: Replica): Promise<void> {
+async function isRefused(t: ExecutionContext, { open, api }: Replica): Promise<void> {
   const refused = await open();
   refused.socket.emit('handshake', { data: { orchestrator_id: 'one-too-many' } });
   const { retry_after_ms, ...error } = await refused.event('error');
   t.deepEqual(error, { code: 'busy', message: 'too many handshakes wait to be written', retryable: true });
   t.true(Number.isInteger(retry_after_ms) && retry_after_ms >= 500 && retry_after_ms <= 30_500);
   t.is(await refused.closed(), 'io server disconnect');
+  t.regex((await api.get('/metrics')).body, /\nmoolai_handshakes_total\{outcome="busy"\} [1-9]/);
 }
 
 async function areWelcomed(t: ExecutionContext, world: World, answers: ReturnType<Replica['connect']>[]) {
