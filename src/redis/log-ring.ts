@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
 import { within } from '../deadline.ts';
-import type { LineSink } from '../log.ts';
+import { auditShape, type LineSink, logLevels } from '../log.ts';
 import { shareRead } from '../shared-read.ts';
 import { isRedisAway } from './failures.ts';
 import type { Keys } from './keys.ts';
@@ -11,7 +11,7 @@ import { loadScript } from './script.ts';
 
 const lineSchema = z.looseObject({
   timestamp: z.string(),
-  level: z.string(),
+  level: z.enum(logLevels),
   message: z.string().default(''),
   source: z.string(),
   node_id: z.string(),
@@ -19,7 +19,7 @@ const lineSchema = z.looseObject({
   orchestrator_id: z.string().optional(),
   organization_id: z.string().optional(),
   /** Of `event: "audit"`: who did what, and with what outcome. */
-  audit: z.record(z.string(), z.unknown()).optional(),
+  audit: auditShape.optional(),
 });
 
 export type LogLine = z.infer<typeof lineSchema> & {
