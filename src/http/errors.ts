@@ -31,7 +31,7 @@ export const httpErrorCodes = [
   'headers_too_large',
   'internal_error',
 ] as const;
-export type HttpErrorCode = (typeof httpErrorCodes)[number];
+type HttpErrorCode = (typeof httpErrorCodes)[number];
 
 /** A failure of HTTP itself: the call never reached the fleet. */
 export class HttpError extends Error {

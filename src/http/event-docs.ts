@@ -24,6 +24,7 @@ const documentShape = z.object({
       z.string(),
       z.object({
         payload: anySchema,
+        examples: z.array(z.object({ payload: z.unknown() })).optional(),
         'x-codes': z
           .record(
             z.string(),
@@ -79,12 +80,16 @@ ${codes.length === 0 ? '' : `<p>Or <code>error</code>: ${codes.map((code) => `<a
 }
 
 function renderPayload(name: string, { components }: Document): string {
-  const rows = fieldsOf(components.messages[name]?.payload ?? {}, components.schemas, '').map(
+  const { payload = {}, examples = [] } = components.messages[name] ?? {};
+  const rows = fieldsOf(payload, components.schemas, '').map(
     ({ path, type, isRequired, description }) =>
       `<tr><td><code>${escapeHtml(path)}</code></td><td>${escapeHtml(type)}</td><td>${isRequired ? 'always' : 'optional'}</td><td>${inText(description)}</td></tr>`,
   );
-  if (rows.length === 0) return '<p>Any JSON.</p>';
-  return `<table><thead><tr><th scope="col">Field</th><th scope="col">Type</th><th scope="col">Is there</th><th scope="col">Says</th></tr></thead><tbody>${rows.join('')}</tbody></table>`;
+  if (rows.length === 0)
+    return payload.type === 'object' ? '<p>An object, of which nothing is read.</p>' : '<p>Any JSON.</p>';
+  return `<table><thead><tr><th scope="col">Field</th><th scope="col">Type</th><th scope="col">Is there</th><th scope="col">Says</th></tr></thead><tbody>${rows.join('')}</tbody></table>${examples
+    .map((example) => `<p>As in <code>${escapeHtml(JSON.stringify(example.payload))}</code></p>`)
+    .join('')}`;
 }
 
 interface Field {

@@ -1,13 +1,13 @@
 // Owns what the description of the REST API says of failures: which call may end in which, and what is said then.
 import type { ErrorCode } from '../fleet/errors.ts';
 import type { Describer } from '../json-schema.ts';
-import { errorEnvelope, type HttpErrorCode } from './errors.ts';
+import { errorEnvelope } from './errors.ts';
 import type { Envelope, Route } from './route.ts';
 
-type Code = ErrorCode | HttpErrorCode;
+type Code = keyof typeof meanings;
 
-/** Of those that a call of a route may end in by what it asks for. */
-const meanings: Partial<Record<Code, string>> = {
+/** Those that a call may end in by what it asks for; the others may befall any call. */
+const meanings: Readonly<Record<ErrorCode | 'payload_too_large' | 'unsupported_media_type', string>> = {
   invalid_request: 'The call is not valid: `errors` names every fault of it',
   unauthorized: 'No token, or one that does not count',
   forbidden: 'A token that is not for this; without keys for tokens, a call from elsewhere than this machine',
@@ -54,7 +54,7 @@ export function createFailures(describer: Describer): Failures {
 
   function referTo(code: Code): unknown {
     responses[code] ??= {
-      description: `\`${code}\`: ${meanings[code] ?? 'see the message'}`,
+      description: `\`${code}\`: ${meanings[code]}`,
       headers: { ...requestId, ...headersOf[code] },
       content: {
         'application/json': {
@@ -63,6 +63,7 @@ export function createFailures(describer: Describer): Failures {
             properties: { code: { const: code } },
             ...(code === 'invalid_request' ? { required: ['errors'] } : {}),
           },
+          example: exampleOf(code),
         },
       },
     };
@@ -92,6 +93,20 @@ export function createFailures(describer: Describer): Failures {
       Allow: { description: 'Of a 405: the methods that there are', schema: { type: 'string' } },
       ETag: { description: 'For `If-None-Match`', required: true, schema: { type: 'string' } },
     },
+  };
+}
+
+function exampleOf(code: Code): unknown {
+  const fault = { path: 'body.name', message: 'is required' };
+  return {
+    success: false,
+    message:
+      code === 'invalid_request'
+        ? `The request is not valid: ${fault.path}: ${fault.message}`
+        : meanings[code],
+    code,
+    timestamp: '2026-11-24T08:20:24.678Z',
+    ...(code === 'invalid_request' ? { errors: [fault] } : {}),
   };
 }
 

@@ -64,7 +64,7 @@ function describeRoute(
     tags: [tag],
     operationId,
     summary,
-    ...(description === undefined ? {} : { description }),
+    description: [description, rolesOf(route)].filter((part) => part !== undefined).join(' '),
     // Of a bearer token these are its roles (OpenAPI 3.1, Security Requirement Object).
     security: route.access === 'public' ? [] : [{ token: permissions[route.access] }],
     parameters: [
@@ -81,6 +81,11 @@ function describeRoute(
         }),
     responses,
   };
+}
+
+/** Readers of a description seldom show the roles that a bearer token must have. */
+function rolesOf({ access }: Route): string {
+  return access === 'public' ? 'Needs no token.' : `For the roles ${permissions[access].join(', ')}.`;
 }
 
 const wordOf: Record<string, string> = { 200: 'Done', 201: 'Created', 202: 'Accepted', 304: 'Not changed' };

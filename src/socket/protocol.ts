@@ -5,23 +5,25 @@ import { identifier } from '../fleet/identifiers.ts';
 import { type JsonSchemas, text } from '../fleet/json.ts';
 import { knownId, messageId, nodeId, time } from '../fleet/shapes.ts';
 
-const timestamp = z.union([z.string(), z.number()]).optional();
+const timestamp = z.union([z.string(), z.number()]).optional().describe('Not read');
 
 /** `handshake`, from the orchestrator. */
 const createHandshakeSchema = ({ limited, jsonContainer }: JsonSchemas) =>
   z.object({
-    type: z.string().optional(),
-    service: z.string().optional(),
+    type: z.string().optional().describe('Not read'),
+    service: z.string().optional().describe('Not read'),
     data: z.object({
       orchestrator_id: identifier,
-      organization_id: identifier.nullish(),
+      organization_id: identifier.nullish().describe('The same as `orchestrator_id`, if not said'),
       metadata: limited(
         z.looseObject({
           name: text(1, 255).nullish(),
           location: text(1, 255).nullish(),
           features: jsonContainer.nullish(),
         }),
-      ).nullish(),
+      )
+        .nullish()
+        .describe('Whatever else there is to know of it is kept as well'),
     }),
     timestamp,
   });
@@ -29,7 +31,11 @@ export type Handshake = z.infer<ReturnType<typeof createHandshakeSchema>>;
 
 /** `i_am_alive`, from the orchestrator. */
 const heartbeatSchema = z
-  .object({ type: z.string().optional(), timestamp, health_status: z.enum(healths).optional() })
+  .object({
+    type: z.string().optional().describe('Not read'),
+    timestamp,
+    health_status: z.enum(healths).optional().describe('`healthy`, if not said'),
+  })
   .default({});
 
 export type Heartbeat = z.infer<typeof heartbeatSchema>;

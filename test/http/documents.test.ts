@@ -2,9 +2,11 @@
 import { Parser } from '@asyncapi/parser';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import test from 'ava';
+import { z } from 'zod';
 import { createValidator, referencesIn, valueAt } from '../support/described.ts';
 import { openWorld } from '../support/world.ts';
 
+const withExamples = z.object({ examples: z.array(z.unknown()).default([]) });
 const world = await openWorld();
 const openApi = (await world.api.get('/openapi.json')).body;
 const asyncApi = (await world.api.get('/asyncapi.json')).body;
@@ -54,6 +56,29 @@ for (const [name, document] of Object.entries({ openApi, asyncApi })) {
     t.deepEqual(JSON.stringify(document).match(/https?:[^"\s)]*/g), null);
   });
 }
+
+test('examples of failures and of what is sent are such', (t) => {
+  const validate = createValidator(openApi);
+  const type = 'content/application~1json';
+  for (const [code, { content }] of Object.entries<{ content: Record<string, { example?: object }> }>(
+    openApi.components.responses,
+  )) {
+    const example = content['application/json']?.example;
+    if (code !== 'failure') t.like(example, { success: false, code });
+    if (example !== undefined)
+      t.deepEqual(validate(`#/components/responses/${code}/${type}/schema`, example), [], code);
+  }
+  let sent = 0;
+  for (const [path, { post, put }] of Object.entries<Record<string, { requestBody?: object }>>(openApi.paths))
+    for (const [method, operation] of Object.entries({ post, put })) {
+      if (operation?.requestBody === undefined) continue;
+      const at = `#/paths/${path.replaceAll('/', '~1').replaceAll('{', '%7B').replaceAll('}', '%7D')}/${method}/requestBody/${type}/schema`;
+      const { examples } = withExamples.parse(valueAt(openApi, at));
+      for (const example of examples) t.deepEqual(validate(at, example), [], path);
+      sent += examples.length;
+    }
+  t.true(sent > 5);
+});
 
 test('examples of events are examples of their payloads', (t) => {
   const validate = createValidator(asyncApi);

@@ -14,14 +14,16 @@ import { instance, pageOf, presentInstance, presentPage } from '../presenters.ts
 import { type Route, route } from '../route.ts';
 
 const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
-  newInstance: z.object({
-    org_id: identifier,
-    orchestrator_id: identifier.nullish(),
-    name: text(1, 255),
-    location: text(1, 255).nullish(),
-    features: jsonContainer.nullish(),
-    metadata: jsonObject.nullish(),
-  }),
+  newInstance: z
+    .object({
+      org_id: identifier,
+      orchestrator_id: identifier.nullish(),
+      name: text(1, 255),
+      location: text(1, 255).nullish(),
+      features: jsonContainer.nullish(),
+      metadata: jsonObject.nullish(),
+    })
+    .meta({ examples: [{ org_id: 'org-002', orchestrator_id: 'org-002-b', name: 'Harbour' }] }),
 });
 
 const instancePage = pageOf('InstancePage', instance);

@@ -9,14 +9,16 @@ import { organization, pageOf, presentOrganization, presentPage } from '../prese
 import { type Route, route } from '../route.ts';
 
 const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
-  newOrganization: z.object({
-    org_id: identifier,
-    name: text(1, 255),
-    location: text(1, 255).nullish(),
-    features: jsonContainer.nullish(),
-    settings: jsonObject.nullish(),
-    metadata: jsonObject.nullish(),
-  }),
+  newOrganization: z
+    .object({
+      org_id: identifier,
+      name: text(1, 255),
+      location: text(1, 255).nullish(),
+      features: jsonContainer.nullish(),
+      settings: jsonObject.nullish(),
+      metadata: jsonObject.nullish(),
+    })
+    .meta({ examples: [{ org_id: 'org-002', name: 'Harbour', location: 'Oslo' }] }),
 });
 
 const organizationPage = pageOf('OrganizationPage', organization);

@@ -13,18 +13,20 @@ import { type Route, route } from '../route.ts';
 const messageId = z.string().regex(/^[A-Za-z0-9._-]{1,400}$/, 'is no message id');
 const decisions = ['accepted', 'dismissed'] as const;
 const bodies = ({ jsonObject }: JsonSchemas) => ({
-  newMessage: z.object({
-    message_type: z.enum(messageTypes),
-    content: text(1, 100_000),
-    metadata: jsonObject.nullish(),
-  }),
+  newMessage: z
+    .object({
+      message_type: z.enum(messageTypes),
+      content: text(1, 100_000),
+      metadata: jsonObject.nullish(),
+    })
+    .meta({ examples: [{ message_type: 'recommendation', content: 'Use the small model at night' }] }),
   decision: z.object({ status: z.enum(decisions) }),
 });
 const filterQuery = z.object({
   message_type: z.enum(messageTypes).optional(),
   status: z.enum(messageStatuses).optional(),
   limit: limit(100),
-  before: messageId.optional(),
+  before: messageId.optional().describe('Those older than this message'),
 });
 
 export function messageRoutes(fleet: { messages: Messages; jsonSchemas: JsonSchemas }): Route[] {

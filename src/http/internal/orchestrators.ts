@@ -17,26 +17,32 @@ import { shownStatus } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
 
 const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
-  registration: z.object({
-    organization_id: identifier,
-    orchestrator_id: identifier.nullish(),
-    name: text(1, 255).nullish(),
-    location: text(1, 255).nullish(),
-    internal_url: text(1, 2_048).nullish(),
-    database_url: text(1, 2_048).nullish(),
-    redis_url: text(1, 2_048).nullish(),
-    container_id: text(1, 255).nullish(),
-    image_name: text(1, 512).nullish(),
-    environment_variables: jsonObject.nullish(),
-    features: jsonContainer.nullish(),
-    monitoring: z.boolean().nullish(),
-  }),
-  heartbeat: z.object({
-    orchestrator_id: identifier,
-    health_status: z.enum(healths).nullish(),
-    features: jsonContainer.nullish(),
-  }),
-  independence: z.object({ is_independent: z.boolean(), privacy_mode: z.boolean().nullish() }),
+  registration: z
+    .object({
+      organization_id: identifier,
+      orchestrator_id: identifier.nullish(),
+      name: text(1, 255).nullish(),
+      location: text(1, 255).nullish(),
+      internal_url: text(1, 2_048).nullish(),
+      database_url: text(1, 2_048).nullish(),
+      redis_url: text(1, 2_048).nullish(),
+      container_id: text(1, 255).nullish(),
+      image_name: text(1, 512).nullish(),
+      environment_variables: jsonObject.nullish(),
+      features: jsonContainer.nullish(),
+      monitoring: z.boolean().nullish(),
+    })
+    .meta({ examples: [{ organization_id: 'org-002', name: 'Harbour', monitoring: true }] }),
+  heartbeat: z
+    .object({
+      orchestrator_id: identifier,
+      health_status: z.enum(healths).nullish(),
+      features: jsonContainer.nullish(),
+    })
+    .meta({ examples: [{ orchestrator_id: 'org-002', health_status: 'healthy' }] }),
+  independence: z
+    .object({ is_independent: z.boolean(), privacy_mode: z.boolean().nullish() })
+    .meta({ examples: [{ is_independent: true }] }),
 });
 
 const independenceShape = z.object({

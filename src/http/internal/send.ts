@@ -13,13 +13,15 @@ import { type Route, route } from '../route.ts';
 import { createSendWaits } from '../send-waits.ts';
 
 const createBody = ({ json }: JsonSchemas) =>
-  z.object({
-    type: sendType.describe('The name of the Socket.IO event that the orchestrator gets'),
-    data: json.optional(),
-    wait: z.boolean().default(true).describe('Answer once it is received; else as soon as it is queued'),
-    ack: z.boolean().default(false).describe('Answer once the orchestrator has acknowledged'),
-    timeout_ms: z.int().min(100).max(30_000).default(10_000),
-  });
+  z
+    .object({
+      type: sendType.describe('The name of the Socket.IO event that the orchestrator gets'),
+      data: json.optional(),
+      wait: z.boolean().default(true).describe('Answer once it is received; else as soon as it is queued'),
+      ack: z.boolean().default(false).describe('Answer once the orchestrator has acknowledged'),
+      timeout_ms: z.int().min(100).max(30_000).default(10_000),
+    })
+    .meta({ examples: [{ type: 'reload_models', data: { models: ['small'] }, ack: true }] });
 
 const received = z
   .object({
