@@ -43,6 +43,7 @@ import { createPresence } from './redis/presence.ts';
 import { createRateLimits } from './redis/rate-limits.ts';
 import type { Settings } from './settings.ts';
 import { createAdmission } from './socket/admission.ts';
+import { describeEvents } from './socket/asyncapi.ts';
 import { isForSockets } from './socket/path.ts';
 import { createEvents, deregistered, silent } from './socket/protocol.ts';
 import { openSockets } from './socket/server.ts';
@@ -226,6 +227,7 @@ export async function startController(
   // The edges.
   const tokens = createTokens({ auth: settings.auth, now: clock.now, log });
   const jsonSchemas = createJsonSchemas(settings.limits);
+  const events = createEvents(jsonSchemas);
   // Any other request to upgrade is answered as if it had not asked: many clients ask for HTTP/2 that way.
   const http = createServer({
     shouldUpgradeCallback: isForSockets,
@@ -259,6 +261,7 @@ export async function startController(
     startedAt,
     rates,
     addressOf,
+    describeEvents: () => describeEvents(events),
     ...settings.limits,
     ...settings.http,
     answerWithinMs,
@@ -279,7 +282,7 @@ export async function startController(
       admission,
       tokens,
       expiryNoticeMs: settings.auth.expiryNoticeMs,
-      events: createEvents(jsonSchemas),
+      events,
       clock,
       nodeId,
       metrics,

@@ -1,5 +1,6 @@
 // Owns logging: pino to standard output, and the same lines to the ring that the whole cluster shares.
 import pino from 'pino';
+import { z } from 'zod';
 import { hideCredentials, hideCredentialsInText } from './credentials.ts';
 
 export type Log = pino.Logger;
@@ -9,7 +10,22 @@ export interface LineSink {
   write(line: string): void;
 }
 
-const levelNames: Record<string, string> = {
+export const logLevels = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'] as const;
+
+/** What a line of the audit tells beside its message. */
+export const auditShape = z.object({
+  sub: z.string(),
+  role: z.string(),
+  action: z.string().describe('As in `organization.create`'),
+  change: z.string().optional().describe('What it is to be, where there is a choice'),
+  call: z.string().describe('Method and path'),
+  organization_id: z.string().optional(),
+  message_id: z.string().optional(),
+  outcome: z.string().describe('`done`, or the code of the error'),
+  request_id: z.string(),
+});
+
+const levelNames: Record<string, (typeof logLevels)[number]> = {
   trace: 'DEBUG',
   debug: 'DEBUG',
   info: 'INFO',

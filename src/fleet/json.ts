@@ -94,15 +94,17 @@ export const text = (min: number, max: number) =>
 export function createJsonSchemas(limits: JsonLimits) {
   const limited = <T extends z.ZodType>(schema: T) => storable(schema, limits);
   const anyObject = z.record(z.string(), z.unknown());
+  const depth = `Nested at most ${limits.jsonDepth} deep`;
+  const bounds = `At most ${limits.metadataBytes} bytes as JSON in UTF-8, nested at most ${limits.jsonDepth} deep`;
   return {
     /** Narrows a schema of one's own to what the limits allow. */
     limited,
     /** Any JSON value that every store can take, of any size. */
-    json: storable(z.unknown(), { ...limits, metadataBytes: Number.POSITIVE_INFINITY }),
+    json: storable(z.unknown(), { ...limits, metadataBytes: Number.POSITIVE_INFINITY }).describe(depth),
     /** A JSON object: metadata, settings, environment variables. */
-    jsonObject: limited(anyObject),
+    jsonObject: limited(anyObject).describe(bounds),
     /** A JSON object or array: features are told both ways. */
-    jsonContainer: limited(z.union([anyObject, z.array(z.unknown())])),
+    jsonContainer: limited(z.union([anyObject, z.array(z.unknown())])).describe(bounds),
   };
 }
 export type JsonSchemas = ReturnType<typeof createJsonSchemas>;

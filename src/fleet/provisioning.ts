@@ -1,24 +1,28 @@
 // Owns the configuration that an orchestrator is given, without what looks like a credential.
+import { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
 import type { Database } from '../database/database.ts';
 import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import type { Introduced } from '../database/statements/handshakes.ts';
+import { knownId, storedContainer, storedObject, time } from './shapes.ts';
 
-export interface ProvisionConfig {
-  type: 'provision_config';
-  data: {
-    orchestrator_id: string;
-    organization_id: string;
-    name: string;
-    location: string;
-    features: unknown;
-    /** The organization's. */
-    settings: unknown;
-    metadata: unknown;
-  };
-  timestamp: string;
-}
+export const provisionConfig = z
+  .object({
+    type: z.literal('provision_config'),
+    data: z.object({
+      orchestrator_id: knownId,
+      organization_id: knownId,
+      name: z.string(),
+      location: z.string(),
+      features: storedContainer,
+      settings: storedObject.describe('The organization’s'),
+      metadata: storedObject,
+    }),
+    timestamp: time,
+  })
+  .meta({ id: 'ProvisionConfig' });
+export type ProvisionConfig = z.infer<typeof provisionConfig>;
 
 export interface Provisioning {
   /** The configuration as a handshake has just read it. */

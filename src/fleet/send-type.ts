@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 /** Names that `/send` must not use: those that Socket.IO reserves, and the protocol's own. */
-const reservedEvents: ReadonlySet<string> = new Set([
+const reservedEvents = [
   'connect',
   'connect_error',
   'disconnect',
@@ -11,10 +11,11 @@ const reservedEvents: ReadonlySet<string> = new Set([
   'superseded',
   'reconnect',
   'error',
-]);
+];
 
 /** `type` of `/send`: the name of the Socket.IO event that the orchestrator gets. */
 export const sendType = z
   .string()
   .regex(/^[a-z0-9_.-]{1,64}$/, 'must be 1 to 64 characters of a-z 0-9 _ . -')
-  .refine((type) => !reservedEvents.has(type), { message: 'is reserved by the protocol' });
+  .refine((type) => !reservedEvents.includes(type), { message: 'is reserved by the protocol' })
+  .meta({ not: { enum: reservedEvents } });

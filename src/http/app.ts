@@ -26,16 +26,20 @@ import { orchestratorRoutes } from './controller/orchestrators.ts';
 import { organizationRoutes } from './controller/organizations.ts';
 import { statusRoutes } from './controller/status.ts';
 import { createCors } from './cors.ts';
+import { describingRoutes } from './description.ts';
 import { renderDocs } from './docs.ts';
+import { createDocsFiles } from './docs-files.ts';
 import { createDoor } from './door.ts';
 import { answerErrors } from './errors.ts';
+import { renderEventDocs } from './event-docs.ts';
 import { clusterRoutes } from './internal/cluster.ts';
 import { messageRoutes } from './internal/messages.ts';
 import { internalOrchestratorRoutes } from './internal/orchestrators.ts';
+import { sendRoutes } from './internal/send.ts';
 import { createLimits, type Limits } from './limits.ts';
 import { measureRequests } from './measure.ts';
 import { describeApi, type MountedRoutes } from './openapi.ts';
-import { describingRoutes, processRoutes } from './process.ts';
+import { processRoutes } from './process.ts';
 import { nameRequests } from './requests.ts';
 import { type Door, mount } from './route.ts';
 import { secureHeaders } from './security-headers.ts';
@@ -64,6 +68,8 @@ export interface AppDependencies {
   addressOf: AddressOf;
   /** Null: health and metrics are served with the rest. */
   processPort: number | null;
+  /** AsyncAPI of the other edge. */
+  describeEvents(): object;
   corsOrigins: readonly string[];
   sendWaitsPerCaller: number;
   bodyLimitBytes: number;
@@ -87,25 +93,47 @@ export function createApps(dependencies: AppDependencies): Apps {
   ];
   const internal = [
     ...internalOrchestratorRoutes(dependencies),
+    ...sendRoutes(dependencies),
     ...messageRoutes(dependencies),
     ...clusterRoutes(dependencies),
   ];
   const api: MountedRoutes[] = [
-    { prefix: '/api/v1/controller', tag: 'controller', envelope: 'data', routes: controller },
-    { prefix: '/api/v1/internal', tag: 'internal', envelope: 'fields', routes: internal },
+    {
+      prefix: '/api/v1/controller',
+      tag: 'controller',
+      about: 'For dashboards. What is answered is in `data`.',
+      envelope: 'data',
+      routes: controller,
+    },
+    {
+      prefix: '/api/v1/internal',
+      tag: 'internal',
+      about: 'For the administration of the fleet. What is answered stands beside `success`.',
+      envelope: 'fields',
+      routes: internal,
+    },
   ];
+  const aboutProcess = 'Of this replica, not of the fleet; health and metrics may have a port of their own.';
   const process: MountedRoutes = {
     prefix: '',
     tag: 'process',
+    about: aboutProcess,
     envelope: 'plain',
     routes: processRoutes(dependencies),
   };
   const description: MountedRoutes = {
     prefix: '',
     tag: 'process',
+    about: aboutProcess,
     envelope: 'plain',
     // What is described is what is mounted: a route that answers is in /openapi.json.
-    routes: describingRoutes({ describe: () => describeApi(all), render: () => renderDocs(all) }),
+    routes: describingRoutes({
+      openApi: () => describeApi(all),
+      asyncApi: dependencies.describeEvents,
+      docs: () => renderDocs(all),
+      eventDocs: () => renderEventDocs(dependencies.describeEvents()),
+      files: createDocsFiles(),
+    }),
   };
   const all = [...api, process, description];
 

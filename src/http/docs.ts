@@ -1,10 +1,6 @@
-// Owns the page that lists the REST API for a person, from the same routes that answer.
+// Owns the page that shows the REST API to a person: Swagger UI, and without scripts a list of the calls.
 import { permissions } from '../access/roles.ts';
 import type { MountedRoutes } from './openapi.ts';
-
-/** Its hash is in the policy that the page is sent with. */
-export const docsStyle =
-  'body{font:16px system-ui;margin:2rem auto;max-width:60rem}td{padding:.2rem 1rem .2rem 0;vertical-align:top}';
 
 /** A page that needs nothing from anywhere else. */
 export function renderDocs(mounted: readonly MountedRoutes[]): string {
@@ -16,14 +12,42 @@ export function renderDocs(mounted: readonly MountedRoutes[]): string {
     );
     return `<h2>${escapeHtml(prefix === '' ? 'Process' : prefix)}</h2><table>${rows.join('')}</table>`;
   });
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Moolai Controller</title>
-<style>${docsStyle}</style>
-<h1>Moolai Controller</h1>
-<p>What each call takes, as a schema: <a href="/openapi.json">/openapi.json</a></p>
+  return renderPage(
+    'The API of the Moolai Controller',
+    ['swagger-ui.css', 'docs.css'],
+    `<div id="api"></div>
+<noscript><main class="docs">
 ${sections.join('\n')}
+</main></noscript>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>`,
+  );
+}
+
+/** @param body HTML */
+export function renderPage(title: string, styles: readonly string[], body: string): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title>
+<link rel="icon" href="data:,">
+${styles.map((name) => `<link rel="stylesheet" href="/docs/${name}">`).join('\n')}
+</head>
+<body>
+<header class="docs">
+<strong>Moolai Controller</strong>
+<a href="/docs">The API</a>
+<a href="/docs/events">The events of /ws</a>
+<a href="/openapi.json">openapi.json</a>
+<a href="/asyncapi.json">asyncapi.json</a>
+</header>
+${body}
+</body>
 </html>`;
 }
 
-function escapeHtml(text: string): string {
+export function escapeHtml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 }

@@ -1,8 +1,10 @@
 // Owns the translation of every failure into the error envelope, in one place.
 import type { Context, Middleware } from 'koa';
+import { z } from 'zod';
 import { reasonOf } from '../availability.ts';
 import type { Clock } from '../clock.ts';
-import { asFleetError, type ErrorCode, type Fault, type FleetError } from '../fleet/errors.ts';
+import { asFleetError, type ErrorCode, errorCodes, type FleetError } from '../fleet/errors.ts';
+import { time } from '../fleet/shapes.ts';
 import type { Log } from '../log.ts';
 import { requestIdOf } from './requests.ts';
 
@@ -29,33 +31,48 @@ export const httpErrorCodes = [
   'headers_too_large',
   'internal_error',
 ] as const;
+type HttpErrorCode = (typeof httpErrorCodes)[number];
 
 /** A failure of HTTP itself: the call never reached the fleet. */
 export class HttpError extends Error {
   override readonly name = 'HttpError';
   readonly status: number;
-  readonly code: string;
+  readonly code: HttpErrorCode | ErrorCode;
 
-  constructor(status: number, code: string, message: string) {
+  constructor(status: number, code: HttpErrorCode | ErrorCode, message: string) {
     super(message);
     this.status = status;
     this.code = code;
   }
 }
 
-export interface ErrorEnvelope {
-  success: false;
-  message: string;
-  code: string;
-  timestamp: string;
-  errors?: readonly Fault[];
-}
+/** The body of every failure. */
+export const errorEnvelope = z
+  .object({
+    success: z.literal(false),
+    message: z.string().describe('For people'),
+    code: z.enum([...errorCodes, ...httpErrorCodes]).describe('For machines'),
+    timestamp: time,
+    errors: z
+      .array(
+        z.object({
+          path: z.string().describe('Where in the call, as in `body.name`'),
+          message: z.string(),
+        }),
+      )
+      .min(1)
+      .readonly()
+      .optional()
+      .describe('Every fault of the call, where it is `invalid_request`'),
+  })
+  .meta({ id: 'Error' });
+type ErrorEnvelope = z.output<typeof errorEnvelope>;
 
 /** Answers whatever goes wrong further in, and what no route answers. */
 export function answerErrors(dependencies: { clock: Clock; log: Log }): Middleware {
   const { clock, log } = dependencies;
   return async (ctx, next) => {
-    const envelope = (code: string, message: string): ErrorEnvelope => ({
+    const envelope = (code: ErrorEnvelope['code'], message: string): ErrorEnvelope => ({
       success: false,
       message,
       code,

@@ -1,128 +1,141 @@
-// Owns the description of the REST API, generated from the very schemas that validate.
+// Owns the description of the REST API, generated from the very schemas that validate and from those of the answers.
 import { z } from 'zod';
+import manifest from '../../package.json' with { type: 'json' };
 import { permissions } from '../access/roles.ts';
-import { errorCodes } from '../fleet/errors.ts';
-import { httpErrorCodes } from './errors.ts';
-import type { Envelope, Responses, Route } from './route.ts';
+import { createDescriber, type Describer, type JsonSchema } from '../json-schema.ts';
+import { enveloped } from './envelopes.ts';
+import { createFailures } from './openapi-failures.ts';
+import type { Answers, Envelope, Route } from './route.ts';
 
 export interface MountedRoutes {
   prefix: string;
   tag: string;
+  /** What those of the tag have in common, in Markdown. */
+  about: string;
   envelope: Envelope;
   routes: readonly Route[];
 }
 
-type JsonSchema = Record<string, unknown>;
+const about = `What a dashboard asks of a fleet of LLM orchestrators, and what administers it. The other half, what an
+orchestrator is told over its socket, is in [/asyncapi.json](/asyncapi.json), for people in [/docs/events](/docs/events).
 
-/** OpenAPI 3.1: every mounted route with what it takes. Source: https://spec.openapis.org/oas/v3.1.1 */
+Names are in snake_case, times in UTC with milliseconds. Every call but those of **process** needs a token once there
+are keys for tokens: \`Authorization: Bearer …\`; the roles that may make a call are in its \`security\`. What belongs to
+an organization that the token does not name does not exist for the caller. Whatever answers GET answers HEAD.
+\`X-Request-Id\` (1 to 128 of \`A-Z a-z 0-9 . _ -\`) is taken from the call, or made, and is in every answer.`;
+
+/** OpenAPI 3.1: every mounted route, with what it takes and answers. Source: https://spec.openapis.org/oas/v3.1.1 */
 export function describeApi(mounted: readonly MountedRoutes[]): Record<string, unknown> {
+  const describer = createDescriber();
+  const failures = createFailures(describer);
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const { prefix, tag, routes } of mounted)
-    for (const each of routes) {
-      const path = `${prefix}${each.path}`.replace(/:(\w+)/g, '{$1}');
-      paths[path] = { ...paths[path], [each.method]: describeRoute(each, tag) };
+  for (const group of mounted)
+    for (const each of group.routes) {
+      const path = `${group.prefix}${each.path}`.replace(/:(\w+)/g, '{$1}');
+      const responses = { ...describeAnswers(each, group.envelope, describer), ...failures.of(each, group) };
+      paths[path] = { ...paths[path], [each.method]: describeRoute(each, group.tag, responses, describer) };
     }
   return {
     openapi: '3.1.0',
-    info: { title: 'Moolai Controller', version: '1' },
+    info: { title: 'Moolai Controller', version: manifest.version, description: about },
+    servers: [{ url: '/', description: 'Where this description is from' }],
+    tags: [...new Map(mounted.map((each) => [each.tag, each.about]))].map(([name, description]) => ({
+      name,
+      description,
+    })),
     paths,
     components: {
-      schemas: { Error: errorSchema },
+      schemas: describer.components,
+      responses: failures.responses,
+      headers: failures.headers,
       securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
     },
   };
 }
 
-const errorSchema: JsonSchema = {
-  type: 'object',
-  required: ['success', 'message', 'code', 'timestamp'],
-  properties: {
-    success: { const: false },
-    message: { type: 'string' },
-    code: { enum: [...errorCodes, ...httpErrorCodes] },
-    timestamp: { type: 'string', format: 'date-time' },
-    errors: {
-      type: 'array',
-      items: { type: 'object', properties: { path: { type: 'string' }, message: { type: 'string' } } },
-    },
-  },
-};
-
-function describeRoute(route: Route, tag: string): Record<string, unknown> {
-  const { params, query, body } = route.schemas;
+function describeRoute(
+  route: Route,
+  tag: string,
+  responses: Record<string, unknown>,
+  describer: Describer,
+): Record<string, unknown> {
+  const { operationId, summary, description, schemas } = route;
   return {
     tags: [tag],
-    summary: route.summary,
+    operationId,
+    summary,
+    description: [description, rolesOf(route)].filter((part) => part !== undefined).join(' '),
     // Of a bearer token these are its roles (OpenAPI 3.1, Security Requirement Object).
     security: route.access === 'public' ? [] : [{ token: permissions[route.access] }],
-    parameters: [...parametersOf(params, 'path'), ...parametersOf(query, 'query')],
-    ...(body === undefined
-      ? {}
-      : { requestBody: { required: true, content: { 'application/json': { schema: asJsonSchema(body) } } } }),
-    responses: Object.fromEntries(
-      Object.entries(responsesOf(route, tag)).flatMap(([status, description]) => {
-        if (description === undefined) return [];
-        // What is not ready says so in its own words.
-        const isError = Number(status) >= 400 && (tag !== 'process' || status === '429');
-        return [[status, isError ? describeError(status, description) : { description }]];
-      }),
-    ),
-  };
-}
-
-/** What the route says of itself, and what every route of its kind answers. */
-function responsesOf({ access, schemas, responses }: Route, tag: string): Responses {
-  const succeeds = Object.keys(responses).some((status) => Number(status) < 300);
-  const { params, query, body } = schemas;
-  return {
-    ...(succeeds ? {} : { 200: 'Done' }),
-    ...(access === 'public' ? {} : { 401: 'unauthorized', 403: 'forbidden' }),
-    ...((params ?? query ?? body) ? { 400: 'invalid_request: every fault of the call is named' } : {}),
-    ...(params === undefined ? {} : { 404: 'not_found' }),
-    ...(body === undefined ? {} : { 413: 'payload_too_large', 415: 'unsupported_media_type' }),
-    ...(tag === 'process'
+    parameters: [
+      ...parametersOf(schemas.params, 'path', describer),
+      ...parametersOf(schemas.query, 'query', describer),
+    ],
+    ...(schemas.body === undefined
       ? {}
       : {
-          429: 'rate_limited: too many calls of this address or caller',
-          503: 'unavailable: a store that the call needs is down',
+          requestBody: {
+            required: true,
+            content: { 'application/json': { schema: describer.describe(schemas.body, 'input') } },
+          },
         }),
-    ...responses,
+    responses,
   };
 }
 
-function describeError(status: string, description: string): Record<string, unknown> {
-  const retryAfter = { description: 'Seconds until another try', schema: { type: 'integer' } };
-  return {
-    description,
-    ...(status === '429' || status === '503' ? { headers: { 'Retry-After': retryAfter } } : {}),
-    content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
-  };
+/** Readers of a description seldom show the roles that a bearer token must have. */
+function rolesOf({ access }: Route): string {
+  return access === 'public' ? 'Needs no token.' : `For the roles ${permissions[access].join(', ')}.`;
 }
 
-function parametersOf(schema: z.ZodType | undefined, where: 'path' | 'query'): Record<string, unknown>[] {
+const wordOf: Record<string, string> = { 200: 'Done', 201: 'Created', 202: 'Accepted', 304: 'Not changed' };
+
+/** Those that are no failure in the error's envelope. */
+function describeAnswers(
+  { answers }: { answers: Answers },
+  envelope: Envelope,
+  describer: Describer,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(answers).map(([status, answer]) => [
+      status,
+      {
+        description:
+          (answer instanceof z.ZodType ? answer.description : undefined) ?? wordOf[status] ?? status,
+        headers: {
+          'X-Request-Id': { $ref: '#/components/headers/RequestId' },
+          ...(304 in answers ? { ETag: { $ref: '#/components/headers/ETag' } } : {}),
+        },
+        content:
+          answer instanceof z.ZodType
+            ? { 'application/json': { schema: describer.describe(enveloped(envelope, answer), 'output') } }
+            : Object.fromEntries(answer.mediaTypes.map((type) => [type, { schema: renderedAs(type) }])),
+      },
+    ]),
+  );
+}
+
+const renderedAs = (mediaType: string): JsonSchema => ({
+  type: mediaType === 'application/json' ? 'object' : 'string',
+});
+
+function parametersOf(
+  schema: z.ZodType | undefined,
+  where: 'path' | 'query',
+  describer: Describer,
+): Record<string, unknown>[] {
   if (schema === undefined) return [];
   const { properties = {}, required = [] } = z
     .object({
-      properties: z.record(z.string(), z.unknown()).optional(),
+      properties: z.record(z.string(), z.record(z.string(), z.unknown())).optional(),
       required: z.array(z.string()).optional(),
     })
-    .parse(asJsonSchema(schema));
-  return Object.entries(properties).map(([name, property]) => ({
+    .parse(describer.describe(schema, 'input'));
+  return Object.entries(properties).map(([name, { description, ...property }]) => ({
     name,
     in: where,
+    ...(description === undefined ? {} : { description }),
     required: where === 'path' || required.includes(name),
     schema: property,
   }));
-}
-
-function asJsonSchema(schema: z.ZodType): JsonSchema {
-  const { $schema: _dialect, ...described } = z.toJSONSchema(schema, {
-    io: 'input',
-    unrepresentable: 'any',
-    override({ zodSchema: { _zod: zod }, jsonSchema }) {
-      // Left out where a value is transformed; ours stand for themselves.
-      if (zod.def.type === 'default') jsonSchema.default = zod.def.defaultValue;
-    },
-  });
-  return described;
 }

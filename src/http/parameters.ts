@@ -23,7 +23,9 @@ export const pageQuery = z.object({
 /** For a list that is whole unless a page is asked for. */
 export const optionalPageQuery = z.object({ page: page.optional(), page_size: pageSize.optional() });
 
-export const idParams = z.object({ id: identifier });
+export const idParams = z.object({
+  id: identifier.describe('1 to 255 of `A-Z a-z 0-9 . _ -`, the first a letter or digit'),
+});
 export const limit = (standard: number) => whole(1, 1_000).default(standard);
 
 /** Cuts one page out of a list; all of it where no page was asked for. */

@@ -1,13 +1,14 @@
-// Owns the routes that ask the process, not the fleet: probes for a load balancer, health for a person, metrics, and
-// what describes the API.
+// Owns the routes that ask the process, not the fleet: probes for a load balancer, health for a person, metrics.
+import { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import type { Readiness } from '../fleet/readiness.ts';
+import { nodeId as replicaId, time } from '../fleet/shapes.ts';
 import type { Metrics } from '../metrics.ts';
-import { serviceName } from './controller/status.ts';
+import { serviceName, stores } from './controller/status.ts';
 import { type Route, route } from './route.ts';
 
-/** Unlike the probes. */
-const limited = { 429: 'rate_limited: too many calls of this address' };
+const faultList = z.array(z.string()).describe('What keeps this replica from taking calls');
+const notReady = z.object({ status: z.literal('not ready'), node_id: replicaId, faults: faultList.min(1) });
 
 export function processRoutes(controller: {
   readiness: Readiness;
@@ -22,7 +23,9 @@ export function processRoutes(controller: {
       method: 'get',
       path: '/health/live',
       access: 'public',
+      operationId: 'getLiveness',
       summary: 'The process runs; asks no store',
+      answers: { 200: z.object({ status: z.literal('alive'), node_id: replicaId }) },
       async answer() {
         return { body: { status: 'alive', node_id: nodeId } };
       },
@@ -31,22 +34,38 @@ export function processRoutes(controller: {
       method: 'get',
       path: '/health/ready',
       access: 'public',
+      operationId: 'getReadiness',
       summary: 'This replica can take calls; 503 saying what keeps it from that',
-      responses: { 200: 'Ready', 503: 'Not ready: `faults` says why' },
+      answers: {
+        200: z
+          .object({ status: z.literal('ready'), node_id: replicaId, faults: faultList.max(0) })
+          .describe('Ready'),
+        503: notReady.describe('Not ready: `faults` says why'),
+      },
       async answer() {
         const faults = await readiness.faults();
-        const ready = faults.length === 0;
-        return {
-          status: ready ? 200 : 503,
-          body: { status: ready ? 'ready' : 'not ready', node_id: nodeId, faults },
-        };
+        return faults.length === 0
+          ? { body: { status: 'ready', node_id: nodeId, faults } }
+          : { status: 503, body: { status: 'not ready', node_id: nodeId, faults } };
       },
     }),
     route({
       method: 'get',
       path: '/health',
       access: 'public',
+      operationId: 'getHealth',
       summary: 'Health for people',
+      answers: {
+        200: z.object({
+          service: z.literal(serviceName),
+          status: z.enum(['healthy', 'degraded']),
+          node_id: replicaId,
+          started_at: time,
+          dependencies: stores,
+          faults: faultList,
+          timestamp: time,
+        }),
+      },
       async answer() {
         const { stores: dependencies, faults } = await readiness.check();
         return {
@@ -66,39 +85,11 @@ export function processRoutes(controller: {
       method: 'get',
       path: '/metrics',
       access: 'public',
+      operationId: 'getMetrics',
       summary: 'Metrics of this replica, as Prometheus reads them',
+      answers: { 200: { mediaTypes: ['text/plain'] } },
       async answer() {
-        return { body: await metrics.render(), type: metrics.contentType };
-      },
-    }),
-  ];
-}
-
-/** What they answer never changes: it is made for the first who asks. */
-export function describingRoutes(api: { describe(): Record<string, unknown>; render(): string }): Route[] {
-  let description: string | undefined;
-  let page: string | undefined;
-  return [
-    route({
-      method: 'get',
-      path: '/openapi.json',
-      access: 'public',
-      summary: 'This API as OpenAPI 3.1',
-      responses: limited,
-      async answer() {
-        description ??= JSON.stringify(api.describe());
-        return { body: description, type: 'json' };
-      },
-    }),
-    route({
-      method: 'get',
-      path: '/docs',
-      access: 'public',
-      summary: 'This API as a page',
-      responses: limited,
-      async answer() {
-        page ??= api.render();
-        return { body: page, type: 'html' };
+        return { body: await metrics.render(), headers: { 'Content-Type': metrics.contentType } };
       },
     }),
   ];

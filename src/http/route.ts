@@ -8,7 +8,7 @@ import type { AuditedAction, Subject } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Action } from '../access/roles.ts';
 import type { Clock } from '../clock.ts';
-import { type Fault, invalidRequest } from '../fleet/errors.ts';
+import { type ErrorCode, type Fault, invalidRequest } from '../fleet/errors.ts';
 import { HttpError } from './errors.ts';
 import { callerOf, noteSubject } from './requests.ts';
 
@@ -18,15 +18,36 @@ type Parsed<S> = S extends Schema ? z.output<S> : undefined;
 /** How the answer is wrapped: `data` apart, beside the envelope's fields, or not at all. */
 export type Envelope = 'data' | 'fields' | 'plain';
 
-export type Responses = Record<number, string | undefined>;
+/** An answer that is rendered already, a page, a file or metrics, in one of these media types. */
+export interface Rendered {
+  readonly mediaTypes: readonly string[];
+}
+/** What is answered, by status code: JSON of a schema, in the envelope, or what is rendered. */
+export type Answers = Readonly<Record<number, Schema | Rendered>>;
 
-export interface Reply {
-  status?: number;
+/** What is told of an answer besides its body. */
+interface Manner {
+  /** For people. */
   message?: string;
-  body: Record<string, unknown> | string;
-  type?: string;
   /** On whom it was, where only the answer knows. */
   about?: Subject;
+  /** `Content-Type` and whatever else is not said of every answer. A client that has what `ETag` names gets a 304. */
+  headers?: Readonly<Record<string, string>>;
+  /** The same body, for who takes it so. */
+  gzip?: Buffer;
+}
+
+/** One of the answers that a route has declared; 200 if it says no status. */
+export type Reply<A extends Answers> = {
+  [Status in keyof A]: Manner &
+    (Status extends 200 ? { status?: Status } : { status: Status }) & {
+      body: A[Status] extends Schema ? z.output<A[Status]> : string | Buffer;
+    };
+}[keyof A];
+
+interface AnyReply extends Manner {
+  readonly status?: PropertyKey;
+  readonly body: unknown;
 }
 
 /** A call that has passed its schemas. */
@@ -57,27 +78,36 @@ export type RouteDefinition<
   P extends Schema | undefined,
   Q extends Schema | undefined,
   B extends Schema | undefined,
+  A extends Answers,
+  R extends Reply<A>,
 > = Change<Call<Parsed<P>, Parsed<Q>, Parsed<B>>> & {
   path: string;
   /** Who may call: those who may do this, or everybody without a token. */
   access: Action | 'public';
+  /** What it is called in the description of the API, and in the clients that are generated from it: it stays. */
+  operationId: string;
   summary: string;
+  /** What a summary has no room for, in Markdown. */
+  description?: string;
+  answers: A;
   /**
-   * What is answered, by status code; 200 if there is no success among them. What every route of its kind answers need
-   * not be said, but that it is never answered must (undefined).
+   * The codes of failures, by status code. What every route of its kind answers need not be said, but that it is never
+   * answered must (undefined).
    */
-  responses?: Responses;
+  errors?: Errors;
   params?: P;
   query?: Q;
   body?: B;
-  answer(call: Call<Parsed<P>, Parsed<Q>, Parsed<B>>): Promise<Reply>;
+  answer(call: Call<Parsed<P>, Parsed<Q>, Parsed<B>>): Promise<R>;
 };
+
+export type Errors = Readonly<Record<number, ErrorCode | undefined>>;
 
 /** A call that can be answered. */
 export interface Prepared {
   /** On whom it is. */
   readonly on: Subject;
-  answer(): Promise<Reply>;
+  answer(): Promise<AnyReply>;
 }
 
 /** A route whose schemas are checked: what `answer` is given has passed them. */
@@ -87,8 +117,11 @@ export interface Route {
   readonly access: Action | 'public';
   /** What the audit calls it; undefined where it is told of nothing. */
   readonly audit: AuditedAction | undefined;
+  readonly operationId: string;
   readonly summary: string;
-  readonly responses: Responses;
+  readonly description: string | undefined;
+  readonly answers: Answers;
+  readonly errors: Errors;
   readonly schemas: { params?: Schema | undefined; query?: Schema | undefined; body?: Schema | undefined };
   /** @throws invalid_request with every fault of params, query and body */
   prepare(raw: RawCall, caller: Caller): Prepared;
@@ -98,16 +131,23 @@ export function route<
   P extends Schema | undefined = undefined,
   Q extends Schema | undefined = undefined,
   B extends Schema | undefined = undefined,
->(definition: RouteDefinition<P, Q, B>): Route {
-  const { method, path, access, summary, responses = {}, params, query, body } = definition;
+  A extends Answers = never,
+  // The words of an answer are those of its schema, not any text.
+  const R extends Reply<A> = never,
+>(definition: RouteDefinition<P, Q, B, A, R>): Route {
+  const { method, path, access, operationId, summary, description, answers, errors = {} } = definition;
+  const { params, query, body } = definition;
   const audit = definition.audit === undefined || definition.audit === 'none' ? undefined : definition.audit;
   return {
     method,
     path,
     access,
     audit: audit?.action,
+    operationId,
     summary,
-    responses,
+    description,
+    answers,
+    errors,
     schemas: { params, query, body },
     prepare(raw, caller) {
       const faults: Fault[] = [];
@@ -169,9 +209,15 @@ export function mount(
           noteSubject(ctx, on);
           const reply = await answer();
           noteSubject(ctx, reply.about ?? {});
-          ctx.status = reply.status ?? 200;
-          if (reply.type !== undefined) ctx.type = reply.type;
-          ctx.body = wrap(envelope, reply, options.clock);
+          ctx.status = Number(reply.status ?? 200);
+          ctx.set({ ...reply.headers });
+          if (reply.gzip !== undefined) ctx.vary('Accept-Encoding');
+          if (reply.gzip !== undefined && ctx.acceptsEncodings('gzip', 'identity') === 'gzip') {
+            ctx.set('Content-Encoding', 'gzip');
+            ctx.body = reply.gzip;
+          } else ctx.body = wrap(envelope, reply, options.clock);
+          // Source: RFC 9110, 13.1.2
+          if (reply.headers?.ETag !== undefined && ctx.fresh) ctx.status = 304;
         },
       ],
     );
@@ -183,14 +229,19 @@ function parseQuery(text: string): unknown {
   return parseQueryString(text, '&', '=', { maxKeys: 0 });
 }
 
-function wrap(envelope: Envelope, reply: Reply, clock: Clock): unknown {
-  if (envelope === 'plain' || typeof reply.body === 'string') return reply.body;
+function wrap(envelope: Envelope, reply: AnyReply, clock: Clock): unknown {
+  if (envelope === 'plain') return reply.body;
   const head = {
     success: true,
     message: reply.message ?? 'OK',
     timestamp: new Date(clock.now()).toISOString(),
   };
-  return envelope === 'data' ? { ...head, data: reply.body } : { ...head, ...reply.body };
+  return envelope === 'data' ? { ...head, data: reply.body } : { ...head, ...asFields(reply.body) };
+}
+
+function asFields(body: unknown): object {
+  if (typeof body !== 'object' || body === null) throw new TypeError('only fields can stand beside fields');
+  return body;
 }
 
 function createBodyReader(limitBytes: number): Middleware {

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
 import { within } from '../deadline.ts';
-import type { LineSink } from '../log.ts';
+import { auditShape, type LineSink, logLevels } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { shareRead } from '../shared-read.ts';
 import { isRedisAway } from './failures.ts';
@@ -12,7 +12,7 @@ import { loadScript } from './script.ts';
 
 const lineSchema = z.looseObject({
   timestamp: z.string(),
-  level: z.string(),
+  level: z.enum(logLevels),
   message: z.string().default(''),
   source: z.string(),
   node_id: z.string(),
@@ -20,7 +20,7 @@ const lineSchema = z.looseObject({
   orchestrator_id: z.string().optional(),
   organization_id: z.string().optional(),
   /** Of `event: "audit"`: who did what, and with what outcome. */
-  audit: z.record(z.string(), z.unknown()).optional(),
+  audit: auditShape.optional(),
 });
 
 export type LogLine = z.infer<typeof lineSchema> & {

@@ -3,24 +3,27 @@ import { z } from 'zod';
 import { healths } from '../database/orchestrator-instances.ts';
 import { identifier } from '../fleet/identifiers.ts';
 import { type JsonSchemas, text } from '../fleet/json.ts';
+import { knownId, messageId, nodeId, time } from '../fleet/shapes.ts';
 
-const timestamp = z.union([z.string(), z.number()]).optional();
+const timestamp = z.union([z.string(), z.number()]).optional().describe('Not read');
 
 /** `handshake`, from the orchestrator. */
 const createHandshakeSchema = ({ limited, jsonContainer }: JsonSchemas) =>
   z.object({
-    type: z.string().optional(),
-    service: z.string().optional(),
+    type: z.string().optional().describe('Not read'),
+    service: z.string().optional().describe('Not read'),
     data: z.object({
       orchestrator_id: identifier,
-      organization_id: identifier.nullish(),
+      organization_id: identifier.nullish().describe('The same as `orchestrator_id`, if not said'),
       metadata: limited(
         z.looseObject({
           name: text(1, 255).nullish(),
           location: text(1, 255).nullish(),
           features: jsonContainer.nullish(),
         }),
-      ).nullish(),
+      )
+        .nullish()
+        .describe('Whatever else there is to know of it is kept as well'),
     }),
     timestamp,
   });
@@ -28,7 +31,11 @@ export type Handshake = z.infer<ReturnType<typeof createHandshakeSchema>>;
 
 /** `i_am_alive`, from the orchestrator. */
 const heartbeatSchema = z
-  .object({ type: z.string().optional(), timestamp, health_status: z.enum(healths).optional() })
+  .object({
+    type: z.string().optional().describe('Not read'),
+    timestamp,
+    health_status: z.enum(healths).optional().describe('`healthy`, if not said'),
+  })
   .default({});
 
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
@@ -54,38 +61,51 @@ export function isEventName(events: Events, event: string | number): event is Ev
 }
 
 /** The acknowledgement of `refresh_token`. */
-export interface RefreshTokenAck {
-  type: 'refresh_token_ack';
-  /** When the connection ends unless it is renewed again; null: never. */
-  expires_at: string | null;
-  ts: string;
-}
+export const refreshTokenAck = z
+  .object({
+    type: z.literal('refresh_token_ack'),
+    expires_at: time.nullable().describe('When the connection ends unless it is renewed again; null: never'),
+    ts: time,
+  })
+  .meta({ id: 'RefreshTokenAck' });
+export type RefreshTokenAck = z.infer<typeof refreshTokenAck>;
 
 /** The acknowledgement of `handshake`, and the event after it. */
-export interface HandshakeAck {
-  type: 'handshake_ack';
-  orch_id: string;
-  orchestrator_id: string;
-  epoch: number;
-  node_id: string;
-  heartbeat_interval_ms: number;
-  ts: string;
-}
+export const handshakeAck = z
+  .object({
+    type: z.literal('handshake_ack'),
+    orch_id: knownId,
+    orchestrator_id: knownId,
+    epoch: z.int().min(1).describe('Of two connections the one with the higher counts'),
+    node_id: nodeId,
+    heartbeat_interval_ms: z.int().min(1),
+    ts: time,
+  })
+  .meta({ id: 'HandshakeAck' });
+export type HandshakeAck = z.infer<typeof handshakeAck>;
 
 /** The acknowledgement of `i_am_alive`: `processed` says that it is committed. */
-export interface HeartbeatAck {
-  type: 'i_am_alive_ack';
-  status: 'processed' | 'ignored';
-  ts: string;
-}
+export const heartbeatAck = z
+  .object({
+    type: z.literal('i_am_alive_ack'),
+    status: z
+      .enum(['processed', 'ignored'])
+      .describe('`processed` is committed; those of an independent orchestrator are `ignored`'),
+    ts: time,
+  })
+  .meta({ id: 'HeartbeatAck' });
+export type HeartbeatAck = z.infer<typeof heartbeatAck>;
 
 /** What any `/send` type carries. */
-export interface Delivered {
-  type: string;
-  data: unknown;
-  message_id: string;
-  timestamp: string;
-}
+export const delivered = z
+  .object({
+    type: z.string().describe('The name of the event'),
+    data: z.unknown().describe('As `/send` was given it, null if nothing'),
+    message_id: messageId.describe('A repeat has the same'),
+    timestamp: time,
+  })
+  .meta({ id: 'Delivered' });
+export type Delivered = z.infer<typeof delivered>;
 
 export const socketErrorCodes = [
   'handshake_timeout',
@@ -106,13 +126,16 @@ export const socketErrorCodes = [
   'unavailable',
 ] as const;
 
-export interface SocketError {
-  code: (typeof socketErrorCodes)[number];
-  message: string;
-  /** Whether trying again, on this or a new connection, can help. */
-  retryable: boolean;
-  retry_after_ms?: number;
-}
+/** `error`, and what a connection is refused with. */
+export const socketError = z
+  .object({
+    code: z.enum(socketErrorCodes),
+    message: z.string().describe('For people'),
+    retryable: z.boolean().describe('Whether trying again, on this or a new connection, can help'),
+    retry_after_ms: z.int().min(0).optional(),
+  })
+  .meta({ id: 'SocketError' });
+export type SocketError = z.infer<typeof socketError>;
 
 /** A connection is closed because its orchestrator was removed from the fleet. */
 export function deregistered(orchestratorId: string): SocketError {
@@ -137,14 +160,15 @@ export function tooFast(retryAfterMs: number): SocketError {
   return { code: 'rate_limited', message, retryable: true, retry_after_ms: retryAfterMs };
 }
 
-export interface Superseded {
-  epoch: number;
-  by_node: string;
-}
+/** A newer connection with this id took over: this one is closed. */
+export const supersededNotice = z
+  .object({ epoch: z.int().min(1).describe('The newer one’s'), by_node: nodeId })
+  .meta({ id: 'Superseded' });
+export type Superseded = z.infer<typeof supersededNotice>;
 
-export interface Reconnect {
-  after_ms: number;
-}
+/** This replica is draining: the connection is closed once the next one has taken over, or after a grace. */
+export const reconnectNotice = z.object({ after_ms: z.int().min(0) }).meta({ id: 'Reconnect' });
+export type Reconnect = z.infer<typeof reconnectNotice>;
 
 /** Every fault of a payload in one line for a person. */
 export function describeFaults(error: z.ZodError): string {

@@ -75,12 +75,15 @@ const table: Record<string, Line> = {
   'GET /health/ready': open(),
   'GET /metrics': open(),
   'GET /openapi.json': open(),
+  'GET /asyncapi.json': open(),
   'GET /docs': open(),
+  'GET /docs/events': open(),
+  'GET /docs/{file}': open({ id: 'start.js' }),
 };
 
 interface Line extends Expectations {
-  /** What `{id}` in the path is; the orchestrator, if not said. */
-  readonly id?: 'organization' | 'message';
+  /** What `{id}` in the path is, or `{file}`; the orchestrator, if not said. */
+  readonly id?: 'organization' | 'message' | 'start.js';
   readonly isOpen?: boolean;
   readonly isSend?: boolean;
   body?(place: Place): object;
@@ -91,8 +94,8 @@ function line(...[viewer, operator, admin, self, other, foreign, call]: LineArgu
 }
 type LineArguments = [...Parameters<typeof expectations>, call?: Omit<Partial<Line>, keyof Expectations>];
 /** Without a token, and whatever the token. */
-function open(): Line {
-  return line(200, 200, 200, 200, 200, 200, { isOpen: true });
+function open(more: Pick<Line, 'id'> = {}): Line {
+  return line(200, 200, 200, 200, 200, 200, { isOpen: true, ...more });
 }
 
 const statusOf: Record<Refusal, number> = {
@@ -181,7 +184,8 @@ async function visit(
     rows: await digestOf(world),
     events: [standing, stranger].map((each) => each.received.length),
   };
-  const path = template.replace('{id}', at[rule.id ?? 'orchestrator']);
+  const { id = 'orchestrator' } = rule;
+  const path = template.replace(/\{\w+\}/, id === 'start.js' ? id : at[id]);
   const token = await visitor.token(at);
   const answer = await replica.api.request(path, {
     method,

@@ -182,7 +182,10 @@ test('the clock of who signs may be a little off', async (t) => {
 });
 
 test('probes and metrics need no token, nor does the description of the API', async (t) => {
-  for (const open of ['/health', '/health/live', '/health/ready', '/metrics', '/openapi.json', '/docs'])
+  for (const open of [
+    ...['/health', '/health/live', '/health/ready', '/metrics', '/openapi.json', '/asyncapi.json'],
+    ...['/docs', '/docs/events', '/docs/start.js'],
+  ])
     t.is((await api.get(open)).status, 200, open);
 });
 

@@ -12,7 +12,21 @@ export interface Known {
 }
 
 const understood = new Set([
-  ...['$schema', 'title', 'description', 'default', 'format', 'type', 'enum', 'const', 'anyOf', 'oneOf'],
+  // What must not be is drawn as well: it is refused like any other fault.
+  ...[
+    '$schema',
+    'title',
+    'description',
+    'examples',
+    'not',
+    'default',
+    'format',
+    'type',
+    'enum',
+    'const',
+    'anyOf',
+    'oneOf',
+  ],
   ...['pattern', 'minLength', 'maxLength', 'minimum', 'maximum', 'properties', 'required', 'items'],
   ...['minItems', 'maxItems', 'propertyNames', 'additionalProperties'],
 ]);

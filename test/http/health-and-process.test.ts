@@ -1,8 +1,10 @@
 // What tells of the controller itself: probes, health, figures, replicas, metrics and the description of its API.
 import test from 'ava';
 import { anyone } from '../../src/access/caller.ts';
-import { describingRoutes } from '../../src/http/process.ts';
+import { describingRoutes } from '../../src/http/description.ts';
+import { createDocsFiles } from '../../src/http/docs-files.ts';
 import { dataOf, errorOf, fieldsOf, isoTime } from '../support/answers.ts';
+import { valueAt } from '../support/described.ts';
 import { until } from '../support/until.ts';
 import { openWorld, type World } from '../support/world.ts';
 
@@ -167,7 +169,10 @@ const documented = {
   '/health': ['get'],
   '/metrics': ['get'],
   '/openapi.json': ['get'],
+  '/asyncapi.json': ['get'],
   '/docs': ['get'],
+  '/docs/events': ['get'],
+  '/docs/{file}': ['get'],
 };
 
 interface Operation {
@@ -224,6 +229,7 @@ test('the API says what each call answers, the closed list of error codes among 
       ['201', '400', '401', '403', '409', '413', '415', '429', '503'],
     ],
     ['/api/v1/controller/orchestrators/live/{id}', 'get', ['200', '400', '401', '403', '404', '429', '503']],
+    ['/api/v1/controller/health', 'get', ['200', '401', '403', '429']],
     [
       `${orchestrator}/send`,
       'post',
@@ -232,15 +238,23 @@ test('the API says what each call answers, the closed list of error codes among 
     [`${orchestrator}/messages`, 'post', ['201', '400', '401', '403', '404', '413', '415', '429', '503']],
     ['/health/ready', 'get', ['200', '503']],
     ['/metrics', 'get', ['200']],
-    ['/docs', 'get', ['200', '429']],
+    ['/docs', 'get', ['200', '304', '429']],
+    ['/docs/{file}', 'get', ['200', '304', '404', '429']],
   ] as const)
-    t.deepEqual(answersOf(path, method), [...answers], `${method} ${path}`);
+    t.deepEqual(answersOf(path, method), [...answers, 'default'], `${method} ${path}`);
   for (const [path, status] of [
     ['/api/v1/controller/organizations', '503'],
     ['/api/v1/controller/organizations', '429'],
     ['/docs', '429'],
   ] as const)
-    t.truthy(paths[path].get.responses[status].headers['Retry-After'], `${status} ${path}`);
+    t.is(
+      valueAt(
+        components.responses,
+        `#/${paths[path].get.responses[status].$ref.split('/').at(-1)}/headers/Retry-After/$ref`,
+      ),
+      '#/components/headers/RetryAfter',
+      `${status} ${path}`,
+    );
   t.deepEqual(paths['/api/v1/internal/nodes'].get.security, [{ token: ['admin'] }]);
   t.deepEqual(paths['/metrics'].get.security, []);
   t.like(components.securitySchemes.token, { type: 'http', scheme: 'bearer' });
@@ -253,12 +267,15 @@ test('the API can be read as a page that needs nothing from anywhere else', asyn
   const { status, headers, body } = await world.api.get('/docs');
   t.is(status, 200);
   t.regex(String(headers.get('content-type')), /^text\/html/);
-  for (const path of Object.keys(documented)) t.true(body.includes(path.replace('{id}', ':id')), path);
+  for (const path of Object.keys(documented)) t.true(body.includes(path.replace(/\{(\w+)\}/g, ':$1')), path);
   t.false(/(src|href)="(https?:)?\/\//.test(body));
 });
 
 test('the process answers only reading calls', async (t) => {
-  for (const path of ['/health', '/health/live', '/health/ready', '/metrics', '/openapi.json', '/docs']) {
+  for (const path of [
+    ...['/health', '/health/live', '/health/ready', '/metrics', '/openapi.json', '/asyncapi.json'],
+    ...['/docs', '/docs/events', '/docs/start.js'],
+  ]) {
     const answer = await world.api.post(path, {});
     errorOf(t, answer, 405, 'method_not_allowed');
     t.is(answer.headers.get('allow'), 'HEAD, GET');
@@ -269,13 +286,19 @@ test('the process answers only reading calls', async (t) => {
 test('what describes the API is made once', async (t) => {
   const made: string[] = [];
   const routes = describingRoutes({
-    describe: () => ({ made: made.push('description') }),
-    render: () => `made ${made.push('page')}`,
+    openApi: () => ({ made: made.push('openApi') }),
+    asyncApi: () => ({ made: made.push('asyncApi') }),
+    docs: () => `made ${made.push('docs')}`,
+    eventDocs: () => `made ${made.push('eventDocs')}`,
+    files: createDocsFiles(),
   });
   const answers = () =>
     Promise.all(
-      routes.map((each) => each.prepare({ params: {}, query: {}, body: undefined }, anyone).answer()),
+      routes.map((each) =>
+        each.prepare({ params: { file: 'docs.css' }, query: {}, body: undefined }, anyone).answer(),
+      ),
     );
-  t.deepEqual(await answers(), await answers());
-  t.deepEqual(made, ['description', 'page']);
+  const [first, second] = [await answers(), await answers()];
+  for (const [at, { body }] of first.entries()) t.is(second[at]?.body, body);
+  t.deepEqual(made, ['openApi', 'asyncApi', 'docs', 'eventDocs']);
 });

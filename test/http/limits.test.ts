@@ -46,6 +46,7 @@ test('more calls from one address than it may make are a 429, through whichever 
     [organizations, { method: 'POST', body: 'no JSON' }],
     ['/nowhere', {}],
     ['/docs', {}],
+    ['/docs/swagger-ui-bundle.js', {}],
   ] as const) {
     const refused = await from('192.0.2.1', path, 1, init);
     errorOf(t, refused, 429, 'rate_limited');

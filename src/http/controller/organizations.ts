@@ -5,19 +5,23 @@ import { identifier } from '../../fleet/identifiers.ts';
 import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Organizations } from '../../fleet/organizations.ts';
 import { idParams, pageQuery } from '../parameters.ts';
-import { presentOrganization, presentPage } from '../presenters.ts';
+import { organization, pageOf, presentOrganization, presentPage } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
 
 const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
-  newOrganization: z.object({
-    org_id: identifier,
-    name: text(1, 255),
-    location: text(1, 255).nullish(),
-    features: jsonContainer.nullish(),
-    settings: jsonObject.nullish(),
-    metadata: jsonObject.nullish(),
-  }),
+  newOrganization: z
+    .object({
+      org_id: identifier,
+      name: text(1, 255),
+      location: text(1, 255).nullish(),
+      features: jsonContainer.nullish(),
+      settings: jsonObject.nullish(),
+      metadata: jsonObject.nullish(),
+    })
+    .meta({ examples: [{ org_id: 'org-002', name: 'Harbour', location: 'Oslo' }] }),
 });
+
+const organizationPage = pageOf('OrganizationPage', organization);
 
 export function organizationRoutes(fleet: {
   organizations: Organizations;
@@ -30,7 +34,9 @@ export function organizationRoutes(fleet: {
       method: 'get',
       path: '/organizations',
       access: 'fleet.read',
+      operationId: 'listOrganizations',
       summary: 'List organizations, newest first',
+      answers: { 200: organizationPage },
       query: pageQuery,
       async answer({ query, caller }) {
         const page = await organizations.list({ page: query.page, pageSize: query.page_size }, caller.scope);
@@ -41,7 +47,9 @@ export function organizationRoutes(fleet: {
       method: 'get',
       path: '/organizations/:id',
       access: 'fleet.read',
+      operationId: 'getOrganization',
       summary: 'Get one organization',
+      answers: { 200: organization },
       params: idParams,
       async answer({ params, caller }) {
         return { body: presentOrganization(await organizations.get(params.id, caller.scope)) };
@@ -52,12 +60,14 @@ export function organizationRoutes(fleet: {
       path: '/organizations',
       access: 'fleet.write',
       audit: { action: 'organization.create', on: ({ body }) => ({ organization_id: body.org_id }) },
+      operationId: 'createOrganization',
       summary: 'Create an organization',
-      responses: { 201: 'Created', 409: 'already_exists' },
+      answers: { 201: organization },
+      errors: { 409: 'already_exists' },
       body: newOrganization,
       async answer({ body, caller }) {
         requireOrganization(caller, body.org_id);
-        const organization = await organizations.create({
+        const created = await organizations.create({
           organizationId: body.org_id,
           name: body.name,
           location: body.location ?? undefined,
@@ -65,8 +75,8 @@ export function organizationRoutes(fleet: {
           settings: body.settings,
           metadata: body.metadata,
         });
-        const message = `Organization ${organization.organizationId} created successfully`;
-        return { status: 201, message, body: presentOrganization(organization) };
+        const message = `Organization ${created.organizationId} created successfully`;
+        return { status: 201, message, body: presentOrganization(created) };
       },
     }),
   ];

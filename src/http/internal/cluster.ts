@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { identifier } from '../../fleet/identifiers.ts';
 import type { Instances } from '../../fleet/instances.ts';
+import { count, knownId, nodeId, time } from '../../fleet/shapes.ts';
+import { auditShape, logLevels } from '../../log.ts';
 import type { Lease } from '../../redis/lease.ts';
 import type { LogLine, LogRing } from '../../redis/log-ring.ts';
 import type { Presence } from '../../redis/presence.ts';
@@ -10,7 +12,6 @@ import { serviceName } from '../controller/status.ts';
 import { limit } from '../parameters.ts';
 import { type Route, route } from '../route.ts';
 
-const logLevels = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'] as const;
 const logsQuery = z.object({
   q: z.string().max(1_000).optional().describe('Lines whose message contains this, in any case'),
   level: z.enum(logLevels).optional().describe('Lines of exactly this level'),
@@ -18,6 +19,23 @@ const logsQuery = z.object({
   orchestrator_id: identifier.optional(),
   limit: limit(200),
 });
+
+const logLine = z
+  .object({
+    id: z
+      .string()
+      .regex(/^\d+-\d+$/)
+      .describe('Sorts like time, unique in the cluster'),
+    timestamp: time,
+    level: z.enum(logLevels),
+    message: z.string(),
+    source: z.string(),
+    node_id: nodeId,
+    event: z.string().optional(),
+    orchestrator_id: knownId.optional(),
+    audit: auditShape.optional().describe('Of `event: "audit"`: who did what, and with what outcome'),
+  })
+  .meta({ id: 'LogLine' });
 
 /** How far the clocks of a replica, which writes lines, and of Postgres, which writes rows, may be apart. */
 const clockDifferenceMs = 5_000;
@@ -59,7 +77,9 @@ export function clusterRoutes(fleet: {
       method: 'get',
       path: '/logs',
       access: 'administer',
+      operationId: 'listLogs',
       summary: 'The newest log lines of the whole cluster; reading them writes none',
+      answers: { 200: z.object({ data: z.object({ items: z.array(logLine), total: count }) }) },
       query: logsQuery,
       async answer({ query, caller }) {
         const lines = await visibleLines(await logRing.read(), caller.scope);
@@ -73,7 +93,14 @@ export function clusterRoutes(fleet: {
       method: 'get',
       path: '/health',
       access: 'administer',
+      operationId: 'getSocketHealth',
       summary: 'Health of the cluster’s sockets',
+      answers: {
+        200: z.object({
+          service: z.literal(serviceName),
+          ws: z.object({ status: z.literal('healthy'), active_connections: count }),
+        }),
+      },
       async answer({ caller }) {
         const connected = await connectedByNode(caller.scope);
         const count = connected?.values().reduce((sum, of) => sum + of, 0) ?? (await presence.count());
@@ -84,7 +111,16 @@ export function clusterRoutes(fleet: {
       method: 'get',
       path: '/nodes',
       access: 'administer',
+      operationId: 'listNodes',
       summary: 'The live replicas',
+      answers: {
+        200: z.object({
+          nodes: z.array(
+            z.object({ node_id: nodeId, started_at: time, connections: count, draining: z.boolean() }),
+          ),
+          total_count: count,
+        }),
+      },
       async answer({ caller }) {
         const connected = await connectedByNode(caller.scope);
         const nodes = (await lease.list()).map((node) =>
@@ -105,7 +141,7 @@ function matches(line: LogLine, query: z.output<typeof logsQuery>): boolean {
   );
 }
 
-function presentLine(line: LogLine) {
+function presentLine(line: LogLine): z.output<typeof logLine> {
   const { id, timestamp, level, message, source, node_id, event, orchestrator_id, audit } = line;
   return { id, timestamp, level, message, source, node_id, event, orchestrator_id, audit };
 }

@@ -1,53 +1,54 @@
-// Owns the administration's routes on orchestrators: register, heartbeat, independence, deregister, send.
+// Owns the administration's routes on orchestrators: register, heartbeat, independence, deregister.
 import { z } from 'zod';
-import { limitKeyOf, requireOrganization, requireSelf } from '../../access/caller.ts';
+import { requireOrganization, requireSelf } from '../../access/caller.ts';
 import { hideCredentialsInText } from '../../credentials.ts';
 import { healths } from '../../database/orchestrator-instances.ts';
 import { within } from '../../deadline.ts';
-import type { Delivery } from '../../fleet/delivery.ts';
-import { notConnected, notFound, unavailable } from '../../fleet/errors.ts';
+import { notFound, unavailable } from '../../fleet/errors.ts';
 import type { Heartbeats } from '../../fleet/heartbeats.ts';
 import { identifier } from '../../fleet/identifiers.ts';
 import type { Independences } from '../../fleet/independence.ts';
-import type { Instances } from '../../fleet/instances.ts';
+import { type Instances, shownStatuses } from '../../fleet/instances.ts';
 import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Registrations } from '../../fleet/registrations.ts';
-import { sendType } from '../../fleet/send-type.ts';
-import type { Presence } from '../../redis/presence.ts';
-import { covers, type Scope } from '../../scope.ts';
+import { deletedRows, knownId, time } from '../../fleet/shapes.ts';
 import { idParams } from '../parameters.ts';
 import { shownStatus } from '../presenters.ts';
 import { type Route, route } from '../route.ts';
-import { createSendWaits } from '../send-waits.ts';
 
-const bodies = ({ json, jsonContainer, jsonObject }: JsonSchemas) => ({
-  registration: z.object({
-    organization_id: identifier,
-    orchestrator_id: identifier.nullish(),
-    name: text(1, 255).nullish(),
-    location: text(1, 255).nullish(),
-    internal_url: text(1, 2_048).nullish(),
-    database_url: text(1, 2_048).nullish(),
-    redis_url: text(1, 2_048).nullish(),
-    container_id: text(1, 255).nullish(),
-    image_name: text(1, 512).nullish(),
-    environment_variables: jsonObject.nullish(),
-    features: jsonContainer.nullish(),
-    monitoring: z.boolean().nullish(),
-  }),
-  heartbeat: z.object({
-    orchestrator_id: identifier,
-    health_status: z.enum(healths).nullish(),
-    features: jsonContainer.nullish(),
-  }),
-  independence: z.object({ is_independent: z.boolean(), privacy_mode: z.boolean().nullish() }),
-  send: z.object({
-    type: sendType,
-    data: json.optional(),
-    wait: z.boolean().default(true),
-    ack: z.boolean().default(false),
-    timeout_ms: z.int().min(100).max(30_000).default(10_000),
-  }),
+const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
+  registration: z
+    .object({
+      organization_id: identifier,
+      orchestrator_id: identifier.nullish(),
+      name: text(1, 255).nullish(),
+      location: text(1, 255).nullish(),
+      internal_url: text(1, 2_048).nullish(),
+      database_url: text(1, 2_048).nullish(),
+      redis_url: text(1, 2_048).nullish(),
+      container_id: text(1, 255).nullish(),
+      image_name: text(1, 512).nullish(),
+      environment_variables: jsonObject.nullish(),
+      features: jsonContainer.nullish(),
+      monitoring: z.boolean().nullish(),
+    })
+    .meta({ examples: [{ organization_id: 'org-002', name: 'Harbour', monitoring: true }] }),
+  heartbeat: z
+    .object({
+      orchestrator_id: identifier,
+      health_status: z.enum(healths).nullish(),
+      features: jsonContainer.nullish(),
+    })
+    .meta({ examples: [{ orchestrator_id: 'org-002', health_status: 'healthy' }] }),
+  independence: z
+    .object({ is_independent: z.boolean(), privacy_mode: z.boolean().nullish() })
+    .meta({ examples: [{ is_independent: true }] }),
+});
+
+const independenceShape = z.object({
+  orchestrator_id: knownId,
+  is_independent: z.boolean(),
+  privacy_mode: z.boolean(),
 });
 
 export function internalOrchestratorRoutes(fleet: {
@@ -55,31 +56,11 @@ export function internalOrchestratorRoutes(fleet: {
   registrations: Registrations;
   heartbeats: Heartbeats;
   independences: Independences;
-  delivery: Delivery;
-  presence: Presence;
   jsonSchemas: JsonSchemas;
   answerWithinMs: number;
-  sendWaitsPerCaller: number;
 }): Route[] {
-  const {
-    instances,
-    registrations,
-    heartbeats,
-    independences,
-    delivery,
-    presence,
-    jsonSchemas,
-    answerWithinMs,
-  } = fleet;
-  const waits = createSendWaits(fleet.sendWaitsPerCaller);
-  const { registration, heartbeat, independence, send } = bodies(jsonSchemas);
-
-  /** What another organization has connected is not connected for this caller. @throws not_connected */
-  async function requireConnectedWithin(scope: Scope, orchestratorId: string): Promise<void> {
-    if (scope === undefined) return;
-    const present = await presence.get(orchestratorId);
-    if (present === undefined || !covers(scope, present.organization_id)) throw notConnected(orchestratorId);
-  }
+  const { instances, registrations, heartbeats, independences, jsonSchemas, answerWithinMs } = fleet;
+  const { registration, heartbeat, independence } = bodies(jsonSchemas);
 
   return [
     route({
@@ -93,8 +74,22 @@ export function internalOrchestratorRoutes(fleet: {
           orchestrator_id: body.orchestrator_id ?? body.organization_id,
         }),
       },
+      operationId: 'registerOrchestrator',
       summary: 'Register an orchestrator and its organization, or update both',
-      responses: { 409: 'already_exists, in an organization that the token does not name' },
+      description:
+        '`orchestrator_id` defaults to `organization_id`. A new instance is `inactive` until it connects; an update leaves ' +
+        'status, health and independence alone. What is already there in an organization that the token does not name is ' +
+        '`already_exists`. `database_url`, `redis_url` and `environment_variables` are stored and never shown.',
+      answers: {
+        200: z.object({
+          orchestrator_id: knownId,
+          organization_id: knownId,
+          organization_name: z.string(),
+          status: z.enum(shownStatuses),
+          created: z.boolean(),
+        }),
+      },
+      errors: { 409: 'already_exists' },
       body: registration,
       async answer({ body, caller }) {
         requireOrganization(caller, body.organization_id);
@@ -131,8 +126,10 @@ export function internalOrchestratorRoutes(fleet: {
       path: '/orchestrators/heartbeat',
       access: 'own.beat',
       audit: 'none',
+      operationId: 'recordHeartbeat',
       summary: 'A heartbeat of an orchestrator that has no socket',
-      responses: { 404: 'not_found' },
+      answers: { 200: z.object({ orchestrator_id: knownId, status: z.enum(['active', 'independent']) }) },
+      errors: { 404: 'not_found' },
       body: heartbeat,
       async answer({ body, caller }) {
         const orchestratorId = body.orchestrator_id;
@@ -166,7 +163,9 @@ export function internalOrchestratorRoutes(fleet: {
           change: body.is_independent ? 'independent' : 'managed',
         }),
       },
+      operationId: 'setIndependence',
       summary: 'Declare an orchestrator independent, or managed again',
+      answers: { 200: independenceShape },
       params: idParams,
       body: independence,
       async answer({ params, body, caller }) {
@@ -190,7 +189,11 @@ export function internalOrchestratorRoutes(fleet: {
       method: 'get',
       path: '/orchestrators/:id/independence',
       access: 'own.read',
+      operationId: 'getIndependence',
       summary: 'Whether an orchestrator is independent',
+      answers: {
+        200: independenceShape.extend({ status: z.enum(shownStatuses), last_seen: time.nullable() }),
+      },
       params: idParams,
       async answer({ params, caller }) {
         requireSelf(caller, params.id);
@@ -211,7 +214,10 @@ export function internalOrchestratorRoutes(fleet: {
       path: '/orchestrators/:id/deregister',
       access: 'administer',
       audit: { action: 'orchestrator.deregister', on: ({ params }) => ({ orchestrator_id: params.id }) },
+      operationId: 'deregisterOrchestrator',
       summary: 'Remove an orchestrator and its messages, and its organization if that has no other',
+      description: 'A connection that it has is closed.',
+      answers: { 200: z.object({ orchestrator_id: knownId, deleted: deletedRows }) },
       params: idParams,
       async answer({ params, caller }) {
         const { deleted, organizationId } = await registrations.deregister(params.id, caller.scope);
@@ -219,57 +225,6 @@ export function internalOrchestratorRoutes(fleet: {
           about: { organization_id: organizationId },
           message: `Orchestrator ${params.id} deregistered`,
           body: { orchestrator_id: params.id, deleted },
-        };
-      },
-    }),
-    route({
-      method: 'post',
-      path: '/orchestrators/:id/send',
-      access: 'administer',
-      audit: {
-        action: 'message.send',
-        on: ({ params, body }) => ({ orchestrator_id: params.id, change: body.type }),
-      },
-      summary: 'Send a message over the orchestrator’s socket, wherever that is',
-      responses: {
-        200: 'Received, or acknowledged if `ack` asks for it',
-        202: 'Queued: `wait` is false',
-        404: undefined,
-        409: 'not_connected',
-        504: 'delivery_timeout',
-      },
-      params: idParams,
-      body: send,
-      async answer({ params, body, caller }) {
-        await requireConnectedWithin(caller.scope, params.id);
-        const send = () =>
-          delivery.send({
-            orchestratorId: params.id,
-            type: body.type,
-            data: body.data ?? null,
-            wait: body.wait,
-            // Nobody waits for the acknowledgement of a call that is answered at once.
-            ack: body.wait && body.ack,
-            timeoutMs: body.timeout_ms,
-          });
-        const sent = await (body.wait ? waits.count(limitKeyOf(caller), send) : send());
-        if (sent.kind === 'queued')
-          return {
-            status: 202,
-            message: 'The message is queued',
-            about: { message_id: sent.messageId },
-            body: { message_id: sent.messageId },
-          };
-        return {
-          message: `Sent message to orchestrator ${params.id}`,
-          about: { message_id: sent.messageId },
-          body: {
-            message_id: sent.messageId,
-            orchestrator_id: params.id,
-            type: body.type,
-            node_id: sent.nodeId,
-            ...(body.ack ? { ack: sent.ack } : {}),
-          },
         };
       },
     }),
