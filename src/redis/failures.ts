@@ -5,11 +5,14 @@ const away =
 
 // EXECABORT says that nothing of a transaction was done, for one of the other reasons.
 
-/** Redis came back empty, and not every replica has told yet who is connected to it: no answer would be true. */
+/**
+ * Redis came back empty, or another server goes on with what it had, and not every replica has told yet who is connected
+ * to it: no answer would be true.
+ */
 export class PresenceIncomplete extends Error {
   override readonly name = 'PresenceIncomplete';
   constructor() {
-    super('Redis came back empty, and not every replica has registered its connections yet');
+    super('Redis came back, and not every replica has registered its connections with it yet');
   }
 }
 

@@ -80,7 +80,7 @@ async function ownStore(launch: () => Promise<RunningServer>, guard: Guard): Pro
  * Below the ports that systems give to outgoing connections: while a store is down, a client that dials its port from
  * that very port would reach itself, and hold the port.
  */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 22_000);
     if (await isFree(port)) return port;
