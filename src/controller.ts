@@ -139,6 +139,7 @@ export async function startController(
   const outcomes = openOutcomes({
     ...queues,
     subscriber: redis.unattended('outcomes'),
+    sharded: redis.sharded,
     onOutcome: (outcome) => delivery.settle(outcome),
   });
 

@@ -4,6 +4,7 @@ import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
 import { jwkSetSchema } from './access/keys.ts';
 import { isLoopback } from './access/loopback.ts';
+import { parseRedisUrl, RedisUrlFault } from './redis/address.ts';
 
 // The environment has only strings; a whole number in one is a whole number.
 export const integer = (min: number, max = Number.MAX_SAFE_INTEGER) =>
@@ -44,6 +45,22 @@ export const storeUrl = (protocols: RegExp, variable: string, example: string) =
   );
 export const postgresUrl = (variable: string) =>
   storeUrl(/^postgres(ql)?:$/, variable, 'postgres://user:password@host:5432/moolai');
+export const redisUrl = z.preprocess(
+  (value) => value ?? '',
+  z.string().superRefine((value, ctx) => {
+    if (value === '')
+      return ctx.addIssue({
+        code: 'custom',
+        message: 'is not set: give it in the environment as REDIS_URL, such as redis://host:6379',
+      });
+    try {
+      parseRedisUrl(value);
+    } catch (fault) {
+      if (!(fault instanceof RedisUrlFault)) throw fault;
+      ctx.addIssue({ code: 'custom', message: fault.message });
+    }
+  }),
+);
 /** Keys come as JSON text in one variable; what they are is never quoted in a fault. */
 export const jwkSet = z
   .preprocess((value) => {

@@ -16,6 +16,7 @@ import {
   origins,
   postgresUrl,
   proxies,
+  redisUrl,
   seconds,
   storeUrl,
 } from './setting-kinds.ts';
@@ -89,7 +90,7 @@ const schema = z
       statementTimeoutMs: milliseconds,
     }),
     redis: z.strictObject({
-      url: storeUrl(/^rediss?:$/, 'REDIS_URL', 'redis://host:6379'),
+      url: redisUrl,
       prefix: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 characters of A-Z a-z 0-9 _ . -'),
       commandTimeoutMs: milliseconds,
     }),

@@ -24,14 +24,16 @@ export interface Outcomes {
 export function openOutcomes(options: {
   commands: Redis;
   subscriber: Redis;
+  /** Whether its channel is a sharded one. */
+  sharded: boolean;
   keys: Keys;
   nodeId: string;
   onOutcome(outcome: Outcome): void;
   log: Log;
 }): Outcomes {
-  const { subscriber, keys, nodeId } = options;
+  const { commands, subscriber, sharded, keys, nodeId } = options;
   const channel = keys.outcomes(nodeId);
-  subscriber.on('message', (from: string, text: string) => {
+  subscriber.on(sharded ? 'smessage' : 'message', (from: string, text: string) => {
     if (from !== channel) return;
     const parsed = outcomeSchema.safeParse(JSON.parse(text));
     if (parsed.success) options.onOutcome(parsed.data);
@@ -41,14 +43,17 @@ export function openOutcomes(options: {
         'An outcome was not understood: is every replica of one version?',
       );
   });
-  subscriber.subscribe(channel).catch((error: unknown) => {
+  const subscribed = sharded ? subscriber.ssubscribe(channel) : subscriber.subscribe(channel);
+  subscribed.catch((error: unknown) => {
     options.log.debug({ source: 'outcomes', error }, 'The outcome channel was closed before it was open');
   });
 
   return {
     async report(sender, outcome) {
-      if (sender === nodeId) options.onOutcome(outcome);
-      else await options.commands.publish(keys.outcomes(sender), JSON.stringify(outcome));
+      if (sender === nodeId) return options.onOutcome(outcome);
+      const text = JSON.stringify(outcome);
+      if (sharded) await commands.spublish(keys.outcomes(sender), text);
+      else await commands.publish(keys.outcomes(sender), text);
     },
     close() {
       subscriber.disconnect();

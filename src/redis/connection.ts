@@ -2,6 +2,10 @@
 import { Redis } from 'ioredis';
 import { createAvailability } from '../availability.ts';
 import type { Log } from '../log.ts';
+import { explained } from './failures.ts';
+import { createKeys } from './keys.ts';
+import { createListening } from './listening.ts';
+import { topologyOf } from './topology.ts';
 
 export interface RedisConnections {
   /** For commands: fails within the command time-out while Redis is away, so that a caller gets its 503. */
@@ -10,9 +14,11 @@ export interface RedisConnections {
   patient(purpose: string): Redis;
   /** The same for a library that does not look at what becomes of its commands: a failure is only logged. */
   unattended(purpose: string): Redis;
+  /** Whether channels must be sharded ones (SPUBLISH, SSUBSCRIBE). */
+  readonly sharded: boolean;
   /** Resolves once Redis is connected to, or known to be away for now. */
   tried(): Promise<void>;
-  /** Resolves when Redis answers. */
+  /** Resolves when the server that holds this controller's state answers. */
   ping(): Promise<void>;
   close(): Promise<void>;
 }
@@ -27,8 +33,20 @@ const blockedWithinMs = 12_000;
 /** A connection that only listens is owed nothing: it is asked something this often. */
 const askEveryMs = 2_000;
 
-/** Opens the connections lazily: a Redis that is down now is an error of the call that needs it, not of this. */
-export function openRedis(options: { url: string; commandTimeoutMs: number; log: Log }): RedisConnections {
+/**
+ * Opens the connections lazily: a Redis that is down now is an error of the call that needs it, not of this.
+ * @param options.url see parseRedisUrl
+ * @param options.prefix of the keys, which says where in a cluster they are
+ * @throws RedisUrlFault
+ */
+export function openRedis(options: {
+  url: string;
+  prefix: string;
+  commandTimeoutMs: number;
+  log: Log;
+}): RedisConnections {
+  const key = createKeys(options.prefix).born;
+  const topology = topologyOf({ ...options, key, timeoutMs: options.commandTimeoutMs });
   const opened: Redis[] = [];
   const timers: NodeJS.Timeout[] = [];
   const availability = createAvailability('Redis', options.log);
@@ -40,7 +58,8 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
     Client = Redis,
     silenceMs = options.commandTimeoutMs,
   ): Redis {
-    const client = new Client(options.url, {
+    const client = new Client({
+      ...topology.options,
       connectionName: `moolai-controller:${purpose}`,
       connectTimeout: options.commandTimeoutMs,
       enableOfflineQueue: !bounded,
@@ -49,9 +68,11 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
       socketTimeout: silenceMs,
       ...(bounded ? { commandTimeout: options.commandTimeoutMs, autoResendUnfulfilledCommands: false } : {}),
       retryStrategy: (attempt) => Math.min(attempt * 50, longestReconnectPauseMs),
+      // One that does not look at what becomes of its commands has them sent again, to the right server.
+      reconnectOnError: (error) => topology.isElsewhere(error) && (Client === Redis ? 1 : 2),
     });
     client.on('error', (error: Error) => {
-      if (bounded) availability.failed(error);
+      if (bounded) availability.failed(explained(error));
     });
     client.on('close', () => {
       if (bounded && !closing) availability.failed(new Error('the connection was closed'));
@@ -63,34 +84,25 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
     return client;
   }
 
-  /** Looks at the outcome of each command in the place of a caller that does not. */
-  class UnattendedRedis extends Redis {
-    override sendCommand(...args: Parameters<Redis['sendCommand']>): unknown {
-      const reply = super.sendCommand(...args);
-      const { name } = args[0];
-      if (reply instanceof Promise)
-        reply.catch((error: unknown) => {
-          // Its own introduction to the server (CLIENT SETINFO and the like) is ioredis's business.
-          if (name.includes('publish') || name.includes('subscribe'))
-            options.log.debug({ source: 'redis', error }, `Redis did not carry out ${name}`);
-        });
-      return reply;
-    }
-  }
+  const ListeningRedis = createListening(options.log);
 
   function listen(purpose: string): Redis {
-    const client = open(purpose, false, UnattendedRedis);
+    const client = open(purpose, false, ListeningRedis);
     const asking = setInterval(() => {
       // What becomes of the connection is for its time-out to say.
-      if (client.status === 'ready') client.ping().catch(() => undefined);
+      if (client.status === 'ready') ask(client).catch(() => undefined);
     }, askEveryMs);
     timers.push(asking);
     return client;
   }
 
+  /** A replica answers PING as well: which server has a key is known only to who is asked for one. */
+  const ask = (client: Redis) => (topology.sharded ? client.exists(key) : client.ping());
+
   const commands = open('commands', true);
   return {
     commands,
+    sharded: topology.sharded,
     patient: (purpose) => open(purpose, false, Redis, blockedWithinMs),
     unattended: listen,
     async tried() {
@@ -100,7 +112,7 @@ export function openRedis(options: { url: string; commandTimeoutMs: number; log:
       });
     },
     async ping() {
-      await commands.ping();
+      await ask(commands);
     },
     async close() {
       closing = true;

@@ -1,13 +1,18 @@
 // Owns the reading of Redis's failures: whether Redis could not be asked, or does not know yet.
 
 const away =
-  /connection is closed|stream isn't writeable|command timed out|max retries|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|^(LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|READONLY|OOM|MISCONF|UNBLOCKED) /i;
+  /connection is closed|stream isn't writeable|command timed out|max retries|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|^(LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|READONLY|OOM|MISCONF|UNBLOCKED|NOREPLICAS|MOVED|ASK|EXECABORT) /i;
 
-/** Redis came back empty, and not every replica has told yet who is connected to it: no answer would be true. */
+// EXECABORT says that nothing of a transaction was done, for one of the other reasons.
+
+/**
+ * Redis came back empty, or another server goes on with what it had, and not every replica has told yet who is connected
+ * to it: no answer would be true.
+ */
 export class PresenceIncomplete extends Error {
   override readonly name = 'PresenceIncomplete';
   constructor() {
-    super('Redis came back empty, and not every replica has registered its connections yet');
+    super('Redis came back, and not every replica has registered its connections with it yet');
   }
 }
 
@@ -17,4 +22,13 @@ export function isRedisAway(error: unknown): boolean {
   if (error instanceof PresenceIncomplete) return true;
   if (error instanceof AggregateError) return error.errors.some(isRedisAway);
   return away.test(error.message) || away.test(String(Reflect.get(error, 'code') ?? ''));
+}
+
+/** The same failure, with what to do about it where a certificate is the reason: that goes unnoticed otherwise. */
+export function explained(error: Error): Error {
+  if (!/certificate|altnames/i.test(error.message)) return error;
+  return new Error(
+    `its certificate is not trusted (${error.message}): NODE_EXTRA_CA_CERTS names a file with the authority to trust`,
+    { cause: error },
+  );
 }

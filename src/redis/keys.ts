@@ -7,7 +7,9 @@ export interface Keys {
   readonly incomplete: string;
   /** String: when this data set began, ms by Redis's clock. Gone when Redis comes back empty. No expiry. */
   readonly born: string;
-  /** Hash: started_at, draining, registered (1 once its presence is whole). Expires with the node's lease. */
+  /** String: run id of the server to which replicas register their presence. Another one is behind a failover. No expiry. */
+  readonly server: string;
+  /** Hash: started_at, draining, registered (the server that its presence is whole on). Expires with the node's lease. */
   node(nodeId: string): string;
   /** Hash: orchestrator_id → `{epoch} {node_id}`, the connection that counts. No expiry; the sweep clears. */
   readonly owners: string;
@@ -41,6 +43,7 @@ export function createKeys(prefix: string): Keys {
     nodes: `${root}:nodes`,
     incomplete: `${root}:incomplete`,
     born: `${root}:born`,
+    server: `${root}:server`,
     node: (nodeId) => `${root}:node:${nodeId}`,
     owners: `${root}:owners`,
     presence: (nodeId) => `${root}:presence:${nodeId}`,

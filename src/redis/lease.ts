@@ -43,12 +43,13 @@ export interface Lease {
   release(): Promise<void>;
 }
 
+const renewedSchema = z.tuple([z.number(), z.string()]);
 const rosterSchema = z.tuple([z.number(), z.array(z.string()), z.array(z.string())]);
 const retryMs = 500;
 
 /**
- * @param options.onRegained Redis does not hold this replica's presence (first renewal, a gap, Redis came back
- *   empty): register every local socket. Called again at the next renewal if it throws.
+ * @param options.onRegained Redis does not hold this replica's presence (first renewal, a gap, Redis came back empty), or
+ *   may lack some of it (another server goes on with the data, as behind a failover): register every local socket. Called again at the next renewal if it throws.
  * @param options.onHeld what was registered counts from now on
  */
 export function createLease(options: {
@@ -78,11 +79,13 @@ export function createLease(options: {
 
   async function renew(): Promise<void> {
     const asked = performance.now();
-    const reply = await renewScript(
-      [keys.nodes, keys.born, keys.node(nodeId), keys.incomplete],
-      [nodeId, leaseMs, options.startedAt, draining ? 1 : 0],
+    const [held, server] = renewedSchema.parse(
+      await renewScript(
+        [keys.nodes, keys.born, keys.node(nodeId), keys.incomplete, keys.server],
+        [nodeId, leaseMs, options.startedAt, draining ? 1 : 0],
+      ),
     );
-    if (reply !== 1 || asked > heldUntil) {
+    if (held !== 1 || asked > heldUntil) {
       registered = false;
       heldSince = undefined;
     }
@@ -92,7 +95,7 @@ export function createLease(options: {
       try {
         await options.onRegained();
         const node = keys.node(nodeId);
-        await redis.multi().hset(node, 'registered', 1).pexpire(node, leaseMs).exec();
+        await redis.multi().hset(node, 'registered', server).pexpire(node, leaseMs).exec();
       } catch (error) {
         registered = false;
         throw error;
@@ -103,6 +106,7 @@ export function createLease(options: {
   }
 
   async function tick(): Promise<void> {
+    timer = undefined;
     let pauseMs = options.renewEveryMs;
     try {
       renewal = renew();
@@ -120,6 +124,13 @@ export function createLease(options: {
     if (!stopped) timer = setTimeout(() => void tick(), pauseMs);
   }
 
+  /** Behind a gap in the connection another server may answer: nobody is told anything until all have registered there. */
+  function hurry(): void {
+    if (timer === undefined) return;
+    clearTimeout(timer);
+    void tick();
+  }
+
   const heldForMs = () => {
     const now = performance.now();
     return heldSince !== undefined && now < heldUntil ? now - heldSince : 0;
@@ -130,7 +141,10 @@ export function createLease(options: {
   }
 
   return {
-    start: tick,
+    start() {
+      redis.on('ready', hurry);
+      return tick();
+    },
     held: () => heldSince !== undefined && performance.now() < heldUntil,
     heldForMs,
     invalidate() {
@@ -153,7 +167,9 @@ export function createLease(options: {
     },
     end() {
       stopped = true;
+      redis.off('ready', hurry);
       clearTimeout(timer);
+      timer = undefined;
       heldUntil = 0;
     },
     async release() {

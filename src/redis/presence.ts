@@ -60,7 +60,10 @@ export interface Presence {
   seen(orchestratorId: string, atMs: number): void;
   get(orchestratorId: string): Promise<Present | undefined>;
   liveNodes(): Promise<string[]>;
-  /** @throws PresenceIncomplete while who is not found may be connected all the same: Redis came back empty */
+  /**
+   * @throws PresenceIncomplete while who is not found may be connected all the same: Redis came back empty, or another
+   *   server goes on with its data
+   */
   requireWhole(): Promise<void>;
   /** Ends that, if all these nodes have registered their presence. */
   settleWhole(nodeIds: readonly string[]): Promise<void>;
@@ -103,6 +106,8 @@ export function createPresence(options: {
   const parkScript = loadScript(redis, 'park');
   const touchScript = loadScript(redis, 'touch');
   const buryScript = loadScript(redis, 'bury');
+  const wholeScript = loadScript(redis, 'whole');
+  const settleScript = loadScript(redis, 'settle');
 
   const touches = createBatcher<{ id: string; atMs: number; beats: number }, undefined>({
     async flush(batch) {
@@ -122,8 +127,8 @@ export function createPresence(options: {
   });
 
   async function requireWhole(): Promise<void> {
-    const [born, incomplete] = await redis.mget(keys.born, keys.incomplete);
-    if (born === null || incomplete !== null) throw new PresenceIncomplete();
+    if ((await wholeScript([keys.born, keys.incomplete, keys.server], [])) !== 1)
+      throw new PresenceIncomplete();
   }
 
   async function read(ids: readonly string[] | undefined): Promise<Present[]> {
@@ -191,7 +196,7 @@ export function createPresence(options: {
     async park(orchestratorId, { json, ttlMs, sender, goneEpoch }) {
       const keysOf = [
         ...[keys.owners, keys.nodes, keys.parked(orchestratorId)],
-        ...[keys.incomplete, keys.born],
+        ...[keys.incomplete, keys.born, keys.server],
       ];
       const args = [orchestratorId, json, Math.ceil(ttlMs), sender, goneEpoch];
       const reply = z.string().parse(await parkScript(keysOf, args));
@@ -206,8 +211,7 @@ export function createPresence(options: {
     liveNodes: options.liveNodes,
     requireWhole,
     async settleWhole(nodeIds) {
-      const registered = await Promise.all(nodeIds.map((node) => redis.hget(keys.node(node), 'registered')));
-      if (registered.every((flag) => flag === '1')) await redis.del(keys.incomplete);
+      await settleScript([keys.incomplete, keys.server, ...nodeIds.map(keys.node)], []);
     },
     list: shareRead(() => read(undefined)),
     async count() {

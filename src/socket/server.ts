@@ -1,6 +1,5 @@
 // Owns Socket.IO: the server on `/ws`, and what its adapter tells the other replicas.
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
-import { createAdapter } from '@socket.io/redis-adapter';
 import { type DefaultEventsMap, Server } from 'socket.io';
 import { reasonOf } from '../availability.ts';
 import type { Calls } from '../calls.ts';
@@ -12,6 +11,7 @@ import type { RedisConnections } from '../redis/connection.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Owner } from '../redis/presence.ts';
 import type { RateLimit } from '../redis/rate-limits.ts';
+import { openAdapter } from './adapter.ts';
 import { type ConversationContext, spread, startConversation } from './conversation.ts';
 import { createDoorway } from './doorway.ts';
 import { guardGate } from './gate.ts';
@@ -108,9 +108,7 @@ export function openSockets(options: {
     pingTimeout: options.pingTimeoutMs,
     connectTimeout: options.context.handshakeTimeoutMs,
     ...(options.corsOrigins.length > 0 ? { cors: { origin: [...options.corsOrigins] } } : {}),
-    adapter: createAdapter(redis.unattended('adapter-publish'), redis.unattended('adapter-subscribe'), {
-      key: keys.adapter,
-    }),
+    adapter: openAdapter(redis, keys),
   });
   routeExactly(options.http, io, others);
   guardGate({ ...options, ...options.context, engine: io.engine });

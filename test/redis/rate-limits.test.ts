@@ -39,7 +39,9 @@ async function open(changes: Partial<typeof limits> = {}): Promise<Opened> {
   const write = (line: string) => void lines.push(JSON.parse(line));
   const { log } = createLogs({ level: 'silent', ringLevel: 'debug', nodeId: 'node-x', ring: { write } });
   const url = proxy.through(world.settings.redis.url);
-  const redis = stack.adopt(openRedis({ url, commandTimeoutMs: 1_500, log }), (it) => it.close());
+  const redis = stack.adopt(openRedis({ url, prefix: 'moolai', commandTimeoutMs: 1_500, log }), (it) =>
+    it.close(),
+  );
   await redis.tried();
   return {
     rates: createRateLimits({ redis: redis.commands, keys, ...limits, ...changes, log }),
