@@ -33,7 +33,7 @@ const words = (faultOf: (word: string) => string | undefined) =>
       if (faults.length > 0) ctx.addIssue({ code: 'custom', message: faults.join('; ') });
     }),
   );
-export const storeUrl = (protocols: RegExp, variable: string, example: string) =>
+const storeUrl = (protocols: RegExp, variable: string, example: string) =>
   z.preprocess(
     (value) => value ?? '',
     z

@@ -18,7 +18,6 @@ import {
   proxies,
   redisUrl,
   seconds,
-  storeUrl,
 } from './setting-kinds.ts';
 
 /** `/send` may wait so long for its orchestrator. */
