@@ -49,6 +49,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   /** What was there once stays: migrations only go forward. */
   async function checkSchema(): Promise<void> {
+    fault = undefined;
     const missing = await missingMigrations(query);
     isSchemaThere = missing.length === 0;
     fault = isSchemaThere ? undefined : `the database that DATABASE_URL names ${describeMissing(missing)}`;

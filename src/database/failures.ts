@@ -36,7 +36,7 @@ export function isPassingFailure(error: unknown): boolean {
 }
 
 /** Whether Postgres is there, and this very statement only came at the wrong moment or took too long. */
-export function isBusy(error: unknown): boolean {
+function isBusy(error: unknown): boolean {
   return isOfPostgres(error) && busy.test(codeOf(error) ?? '');
 }
 
@@ -60,6 +60,14 @@ export function refusalOf(error: unknown): string | undefined {
   if (tlsFailures.test(code))
     return 'its certificate is of no authority that sslrootcert or NODE_EXTRA_CA_CERTS names';
   return undefined;
+}
+
+/**
+ * Whether a Postgres that answers takes none of our statements: it refuses us (28), has no such database (3D), or not our
+ * tables, or not for us (42).
+ */
+export function isUnsuitable(error: unknown): boolean {
+  return isOfPostgres(error) && /^(28|3D|42)/.test(codeOf(error) ?? '');
 }
 
 /** Whether no answer came in time; the statement may have run, or run still. */

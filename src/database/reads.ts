@@ -2,7 +2,7 @@
 import { DriverException } from '@mikro-orm/core';
 import { createAvailability } from '../availability.ts';
 import type { Log } from '../log.ts';
-import { isBusy } from './failures.ts';
+import { isPostgresAway, isUnsuitable } from './failures.ts';
 import { openPool, type PoolOptions, type Source } from './pool.ts';
 import { describeMissing, missingMigrations } from './schema.ts';
 
@@ -73,8 +73,8 @@ export async function openReads(
         return await read(replica);
       } catch (error) {
         if (!(error instanceof DriverException)) throw error;
-        // A statement that gave way to what the replica had to replay says nothing of the next.
-        if (!isBusy(error)) turnAway(error);
+        // What is wrong with one statement, or gave way to what the replica had to replay, says nothing of the next.
+        if (isPostgresAway(error) || isUnsuitable(error)) turnAway(error);
         return read(primary);
       }
     },
