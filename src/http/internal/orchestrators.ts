@@ -240,7 +240,7 @@ export function internalOrchestratorRoutes(fleet: {
       },
       params: idParams,
       body: send,
-      async answer({ params, body, caller }) {
+      async answer({ params, body, caller, traceparent }) {
         await requireConnectedWithin(caller.scope, params.id);
         const send = () =>
           delivery.send({
@@ -251,6 +251,7 @@ export function internalOrchestratorRoutes(fleet: {
             // Nobody waits for the acknowledgement of a call that is answered at once.
             ack: body.wait && body.ack,
             timeoutMs: body.timeout_ms,
+            traceparent,
           });
         const sent = await (body.wait ? waits.count(limitKeyOf(caller), send) : send());
         if (sent.kind === 'queued')
