@@ -47,6 +47,8 @@ import { describeEvents } from './socket/asyncapi.ts';
 import { isForSockets } from './socket/path.ts';
 import { createEvents, deregistered, silent } from './socket/protocol.ts';
 import { openSockets } from './socket/server.ts';
+import type { openTelemetry } from './telemetry.ts';
+import { noTracing } from './tracing.ts';
 
 export interface Controller {
   /** Where this replica is reached. */
@@ -65,11 +67,12 @@ export interface Controller {
 /**
  * Starts one replica. A store that is down does not keep it from starting: it is not ready until they answer.
  * @param options.listen how connections come in; by default a TCP port
+ * @param options.openTelemetry starts tracing, if the environment of the process asks for it; by default nobody does
  * @throws with a message for a person when the port cannot be had or the database has no tables
  */
 export async function startController(
   settings: Settings,
-  options: { listen?: Listen; clock?: Clock } = {},
+  options: { listen?: Listen; clock?: Clock; openTelemetry?: typeof openTelemetry } = {},
 ): Promise<Controller> {
   const clock = options.clock ?? systemClock;
   const nodeId = newNodeId();
@@ -95,6 +98,8 @@ export async function startController(
         `${count} log lines were dropped: Redis was away, or slower than they came`,
       ),
   });
+  const telemetry = closing.adopt(await options.openTelemetry?.({ nodeId, log }), (it) => it?.close());
+  const tracing = telemetry?.tracing ?? noTracing;
   // What is still logged when Redis is let go has nowhere to be kept.
   closing.defer(() => logRing.abandon());
   const database = closing.adopt(await openDatabase({ ...settings.database, log }), (it) => it.close());
@@ -181,6 +186,7 @@ export async function startController(
     ...settings.delivery,
     routeWithinMs: settings.redis.commandTimeoutMs,
     metrics,
+    tracing,
     log,
   });
   const arrivals = createArrivals({
@@ -192,6 +198,7 @@ export async function startController(
     clock,
     nodeId,
     metrics,
+    tracing,
     log,
   });
   const overview = createOverview({ database, presence, lease });
@@ -256,6 +263,7 @@ export async function startController(
     lease,
     logRing,
     metrics,
+    tracing,
     jsonSchemas,
     clock,
     nodeId,

@@ -1,7 +1,5 @@
 // Owns the figures of one replica that are read when Prometheus asks for them.
-import { createRequire } from 'node:module';
 import { Gauge } from 'prom-client';
-import { z } from 'zod';
 import type { Calls } from './calls.ts';
 import { within } from './deadline.ts';
 import type { Readiness } from './fleet/readiness.ts';
@@ -11,10 +9,7 @@ import type { Presence } from './redis/presence.ts';
 import { shareRead } from './shared-read.ts';
 import type { Admission } from './socket/admission.ts';
 import type { Sockets } from './socket/server.ts';
-
-const { version } = z
-  .object({ version: z.string() })
-  .parse(createRequire(import.meta.url)('../package.json'));
+import { version } from './version.ts';
 
 export interface Gauged {
   calls: Pick<Calls, 'size'>;

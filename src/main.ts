@@ -3,10 +3,11 @@ import { reasonOf } from './availability.ts';
 import { startController } from './controller.ts';
 import { hideCredentialsInText } from './credentials.ts';
 import { loadSettings, SettingsError } from './settings.ts';
+import { openTelemetry } from './telemetry.ts';
 
 try {
   const settings = loadSettings();
-  const controller = await startController(settings);
+  const controller = await startController(settings, { openTelemetry });
   const faults = await controller.faults();
   if (faults.length === 0) console.error(`Moolai Controller ready at ${controller.url}`);
   else console.error(`Moolai Controller listens at ${controller.url}, not ready yet: ${faults.join(', ')}`);

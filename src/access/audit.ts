@@ -35,6 +35,8 @@ export interface AuditEntry {
   /** `done`, or the code of the error that was answered. */
   outcome: string;
   requestId: string;
+  /** Undefined where the call is not traced. */
+  traceId: string | undefined;
 }
 
 export type Audit = (entry: AuditEntry) => void;
@@ -47,7 +49,7 @@ const alarming: readonly string[] = ['forbidden', 'unavailable', 'internal_error
 
 /** @param dependencies.log one that keeps every line from INFO on, whatever the level of the others */
 export function createAudit({ log }: { log: Log }): Audit {
-  return ({ caller, action, on, call, outcome, requestId }) => {
+  return ({ caller, action, on, call, outcome, requestId, traceId }) => {
     const { subject: sub, role } = caller;
     const { organization_id, orchestrator_id, message_id, change } = on;
     const whom = message_id ?? orchestrator_id ?? organization_id ?? `(${call})`;
@@ -56,6 +58,7 @@ export function createAudit({ log }: { log: Log }): Audit {
       source: 'audit',
       organization_id,
       orchestrator_id,
+      trace_id: traceId,
       audit: { sub, role, action, change, call, organization_id, message_id, outcome, request_id: requestId },
     };
     const text = `${role} ${sub}: ${action} ${whom}${change === undefined ? '' : ` (${change})`}: ${outcome} (request ${requestId})`;

@@ -6,8 +6,10 @@ import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Outcome, Outcomes } from '../queue/outcomes.ts';
 import type { Lease } from '../redis/lease.ts';
+import type { Step, Tracing } from '../tracing.ts';
 import type { Delivery } from './delivery.ts';
 import { isDeeperThan } from './json.ts';
+import { onQueue } from './trace-attributes.ts';
 
 /** What is heard of an emitted frame. */
 export interface Heard {
@@ -51,9 +53,10 @@ export function createArrivals(dependencies: {
   clock: Clock;
   nodeId: string;
   metrics: Pick<Metrics, 'framesEmitted'>;
+  tracing: Tracing;
   log: Log;
 }): Arrivals {
-  const { outcomes, delivery, lease, clock, nodeId, metrics, log } = dependencies;
+  const { outcomes, delivery, lease, clock, nodeId, metrics, tracing, log } = dependencies;
 
   function report(frame: Frame, outcome: Pick<Outcome, 'kind' | 'ack'>): void {
     outcomes
@@ -80,13 +83,69 @@ export function createArrivals(dependencies: {
     };
   }
 
+  /** The emission of a traced frame: a step that ends with what is heard of it, or with its time. */
+  function follow(frame: Frame, job: Step, heard: Heard): { heard: Heard; refused(): void } {
+    const step = tracing.begin('client', 'emit', job.traceparent, {
+      'messaging.message.id': frame.message_id,
+      'moolai.message.type': frame.type,
+      'moolai.message.ack': frame.ack,
+    });
+    const late = setTimeout(() => step.end({ error: 'timeout' }), frame.deadline - clock.now()).unref();
+    const end = (how: Parameters<Step['end']>[0]) => {
+      clearTimeout(late);
+      step.end(how);
+    };
+    return {
+      heard: {
+        received() {
+          end({ attributes: { 'moolai.message.outcome': 'received' } });
+          heard.received();
+        },
+        acknowledged(value) {
+          end({ attributes: { 'moolai.message.outcome': 'acknowledged' } });
+          heard.acknowledged(value);
+        },
+      },
+      refused: () => end({ error: 'out_of_order' }),
+    };
+  }
+
+  function emitTraced(frame: Frame, emit: Emit, job: Step): boolean {
+    if (job.traceparent === undefined) return emit(frame, heardOf(frame));
+    const { heard, refused } = follow(frame, job, heardOf(frame));
+    const emitted = emit(frame, heard);
+    if (!emitted) refused();
+    return emitted;
+  }
+
   async function arrive(frame: Frame, emit: Emit | undefined): Promise<void> {
-    if (clock.now() >= frame.deadline) return;
+    const job = tracing.begin('consumer', 'process outbound', frame.traceparent, {
+      ...onQueue,
+      'messaging.operation.type': 'process',
+      'messaging.operation.name': 'process',
+      'messaging.destination.name': `outbound.${nodeId}`,
+      'messaging.message.id': frame.message_id,
+      'moolai.orchestrator.id': frame.orchestrator_id,
+    });
+    try {
+      job.end({ attributes: { 'moolai.message.outcome': await take(frame, emit, job) } });
+    } catch (error) {
+      job.end({ error: 'unavailable' });
+      throw error;
+    }
+  }
+
+  async function take(frame: Frame, emit: Emit | undefined, job: Step): Promise<string> {
+    if (clock.now() >= frame.deadline) return 'expired';
     // Without the lease others may already own this replica's orchestrators: it must not speak for them.
-    if (emit !== undefined && lease.held() && emit(frame, heardOf(frame))) return metrics.framesEmitted.inc();
+    if (emit !== undefined && lease.held() && emitTraced(frame, emit, job)) {
+      metrics.framesEmitted.inc();
+      return 'emitted';
+    }
     // It may be this very replica again that it is for, which needs a moment to get its lease back.
     if (emit !== undefined && !lease.held()) await pause(unheldPauseMs);
     await delivery.sendOn(frame, { gone: emit === undefined });
+    return 'sent_on';
   }
 
   return {

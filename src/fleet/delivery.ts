@@ -8,9 +8,11 @@ import type { Frame } from '../queue/frame.ts';
 import type { Outbox } from '../queue/outbox.ts';
 import type { Outcome } from '../queue/outcomes.ts';
 import type { Owner, Presence } from '../redis/presence.ts';
+import type { Tracing } from '../tracing.ts';
 import { asFleetError, deliveryTimeout, notConnected, unavailable } from './errors.ts';
 import { createFollowed, type Followed } from './followed.ts';
 import { newMessageId } from './identifiers.ts';
+import { onQueue } from './trace-attributes.ts';
 
 export interface SendRequest {
   orchestratorId: string;
@@ -21,6 +23,8 @@ export interface SendRequest {
   /** Whether to return only once the orchestrator has acknowledged. */
   ack: boolean;
   timeoutMs: number;
+  /** The step of a trace that this is part of. */
+  traceparent?: string | undefined;
 }
 
 export type Sent =
@@ -72,11 +76,12 @@ export function createDelivery(dependencies: {
   /** How long a call waits until its message is in a queue. */
   routeWithinMs: number;
   metrics: Metrics;
+  tracing: Tracing;
   log: Log;
 }): Delivery {
   const { presence, outbox, clock, nodeId, watchEveryMs, resendAfterMs, routeWithinMs, metrics, log } =
     dependencies;
-  const { unansweredBytes } = dependencies;
+  const { unansweredBytes, tracing } = dependencies;
   const followed = createFollowed();
   /** Replicas whose queue may hold a frame that nobody took. */
   const suspects = new Set<string>();
@@ -271,6 +276,8 @@ export function createDelivery(dependencies: {
     const routed = await within(routeWithinMs, routes.add(messageId, send), () =>
       unavailable('Redis', new Error(`no answer within ${routeWithinMs} ms`)),
     );
+    if (routed.kind === 'queued')
+      send.step.end({ attributes: { 'messaging.destination.name': `outbound.${send.target}` } });
     if (routed.kind === 'not_connected') throw notConnected(orchestratorId);
     if (routed.kind === 'failed') throw routed.error;
     if (send.outcome === undefined) {
@@ -287,10 +294,18 @@ export function createDelivery(dependencies: {
     const bytes = frameBytes + JSON.stringify(request.data).length;
     if (followed.size > 0 && followed.bytes + bytes > unansweredBytes)
       throw unavailable('The replica', new Error(`${followed.bytes} bytes of messages are unanswered`));
+    const messageId = newMessageId(orchestratorId);
+    const step = tracing.begin('producer', 'send outbound', request.traceparent, {
+      ...onQueue,
+      'messaging.operation.type': 'send',
+      'messaging.operation.name': 'send',
+      'messaging.message.id': messageId,
+      'moolai.orchestrator.id': orchestratorId,
+    });
     const send: Followed = {
       bytes,
       frame: {
-        message_id: newMessageId(orchestratorId),
+        message_id: messageId,
         orchestrator_id: orchestratorId,
         type: request.type,
         data: request.data,
@@ -300,7 +315,9 @@ export function createDelivery(dependencies: {
         sender: nodeId,
         epoch: 0,
         after: null,
+        ...(step.traceparent === undefined ? {} : { traceparent: step.traceparent }),
       },
+      step,
       routedAt: 0,
       resendAt: 0,
       pauseMs: resendAfterMs,
@@ -316,6 +333,7 @@ export function createDelivery(dependencies: {
       );
     } catch (error) {
       expire(new Set([send]));
+      step.end({ error: asFleetError(error)?.code ?? 'failed' });
       throw error;
     }
   }
@@ -345,7 +363,7 @@ export function createDelivery(dependencies: {
       followed.delete(send);
       const { message_id, orchestrator_id, type } = send.frame;
       log.info(
-        { event: 'message_sent', orchestrator_id, message_id },
+        { event: 'message_sent', orchestrator_id, message_id, trace_id: send.step.traceId },
         `Sent message to orchestrator ${orchestrator_id} (type: ${type})`,
       );
       send.outcome?.resolve(outcome);

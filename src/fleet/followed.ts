@@ -1,6 +1,7 @@
 // Owns the frames that this replica sent and that nobody has answered for, in their order to each orchestrator.
 import type { Frame } from '../queue/frame.ts';
 import type { Outcome } from '../queue/outcomes.ts';
+import type { Step } from '../tracing.ts';
 
 export interface Followed {
   readonly frame: Frame;
@@ -14,6 +15,8 @@ export interface Followed {
   pauseMs: number;
   /** The replica whose queue it was last put into. */
   target: string | undefined;
+  /** Ends when it is in a queue. */
+  readonly step: Step;
   /** Absent where nobody waits. */
   readonly outcome: PromiseWithResolvers<Outcome> | undefined;
 }

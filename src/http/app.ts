@@ -20,6 +20,7 @@ import type { Lease } from '../redis/lease.ts';
 import type { LogRing } from '../redis/log-ring.ts';
 import type { Presence } from '../redis/presence.ts';
 import type { RateLimits } from '../redis/rate-limits.ts';
+import type { Tracing } from '../tracing.ts';
 import type { AddressOf } from './address.ts';
 import { closeWhenDraining, requireHost, requireOwnMachine, requireReadableUrl } from './connections.ts';
 import { orchestratorRoutes } from './controller/orchestrators.ts';
@@ -43,6 +44,7 @@ import { processRoutes } from './process.ts';
 import { nameRequests } from './requests.ts';
 import { type Door, mount } from './route.ts';
 import { secureHeaders } from './security-headers.ts';
+import { traceRequests } from './trace.ts';
 
 export interface AppDependencies {
   tokens: Tokens;
@@ -60,6 +62,7 @@ export interface AppDependencies {
   lease: Lease;
   logRing: LogRing;
   metrics: Metrics;
+  tracing: Tracing;
   jsonSchemas: JsonSchemas;
   clock: Clock;
   nodeId: string;
@@ -161,6 +164,7 @@ function composeApp(
   );
   app.use(nameRequests);
   app.use(measureRequests(dependencies.metrics));
+  app.use(traceRequests(dependencies.tracing));
   app.use(secureHeaders());
   app.use(answerErrors(dependencies));
   app.use(requireReadableUrl);

@@ -12,6 +12,7 @@ import type { AddressOf } from './address.ts';
 import { HttpError } from './errors.ts';
 import { requestIdOf, setCaller, subjectOf, tokenOf } from './requests.ts';
 import type { Door } from './route.ts';
+import { stepOf } from './trace.ts';
 
 /** @param dependencies.limitCaller counts a call by `limitKeyOf`. @throws rate_limited when it has too many */
 export function createDoor(dependencies: {
@@ -66,6 +67,7 @@ export function createDoor(dependencies: {
           call: callOf(ctx),
           outcome,
           requestId: requestIdOf(ctx),
+          traceId: stepOf(ctx).traceId,
         });
     };
     try {

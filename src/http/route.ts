@@ -11,6 +11,7 @@ import type { Clock } from '../clock.ts';
 import { type ErrorCode, type Fault, invalidRequest } from '../fleet/errors.ts';
 import { HttpError } from './errors.ts';
 import { callerOf, noteSubject } from './requests.ts';
+import { stepOf } from './trace.ts';
 
 type Schema = z.ZodType;
 type Parsed<S> = S extends Schema ? z.output<S> : undefined;
@@ -56,6 +57,8 @@ export interface Call<P, Q, B> {
   query: Q;
   body: B;
   caller: Caller;
+  /** What happens for the call is a step under this one; undefined where it is not traced. */
+  traceparent: string | undefined;
 }
 
 /** A call as it came. */
@@ -63,6 +66,7 @@ export interface RawCall {
   params: unknown;
   query: unknown;
   body: unknown;
+  traceparent?: string | undefined;
 }
 
 /** Whether a route changes something, and what the audit is told of it. */
@@ -156,6 +160,7 @@ export function route<
         query: parse(query, 'query', raw.query, faults),
         body: parse(body, 'body', raw.body, faults),
         caller,
+        traceparent: raw.traceparent,
       };
       if (faults.length > 0) throw invalidRequest(faults);
       return { on: audit?.on(call) ?? {}, answer: () => definition.answer(call) };
@@ -204,7 +209,12 @@ export function mount(
       [
         ...stack,
         async (ctx) => {
-          const call = { params: ctx.params, query: parseQuery(ctx.querystring), body: bodyOf(ctx) };
+          const call = {
+            params: ctx.params,
+            query: parseQuery(ctx.querystring),
+            body: bodyOf(ctx),
+            traceparent: stepOf(ctx).traceparent,
+          };
           const { on, answer } = each.prepare(call, callerOf(ctx));
           noteSubject(ctx, on);
           const reply = await answer();

@@ -2,6 +2,7 @@
 import { setupWorker } from '@socket.io/sticky';
 import { startController } from '../controller.ts';
 import { loadSettings } from '../settings.ts';
+import { openTelemetry } from '../telemetry.ts';
 import { readyMessage } from './replica-message.ts';
 
 // A terminal's Ctrl-C reaches every process of its group: when to stop is the primary's to say.
@@ -14,6 +15,7 @@ const controller = await startController(loadSettings(), {
     setupWorker(io);
     return process.env.REPLICA_URL ?? '';
   },
+  openTelemetry,
 });
 // Asked twice it is still one stop: a signal to the group is followed by the primary's own.
 process.on('SIGTERM', () => {

@@ -156,7 +156,8 @@ async function startControllers(count: number, env: NodeJS.ProcessEnv): Promise<
     if (count > 1)
       return await startReplicas({ count, settings, env, onProgress: say, signal: stopping.signal });
     const { startController } = await import('../controller.ts');
-    const controller = await startController(settings);
+    const { openTelemetry } = await import('../telemetry.ts');
+    const controller = await startController(settings, { openTelemetry });
     say(`✔ Controller started (${secondsSince(startedAt)} s)`);
     return controller;
   } catch (error) {

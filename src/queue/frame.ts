@@ -17,6 +17,8 @@ export const frameSchema = z.object({
   epoch: z.int(),
   /** The message of the same sender that must have been emitted on a connection before this one is; null: none. */
   after: z.string().nullable().default(null),
+  /** The step of its trace that it was sent in, where its call is traced (W3C Trace Context). */
+  traceparent: z.string().optional(),
 });
 
 export type Frame = z.infer<typeof frameSchema>;

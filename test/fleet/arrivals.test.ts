@@ -7,6 +7,7 @@ import type { Frame } from '../../src/queue/frame.ts';
 import type { Outcome } from '../../src/queue/outcomes.ts';
 import { createKeys } from '../../src/redis/keys.ts';
 import { createLease, type Lease } from '../../src/redis/lease.ts';
+import { noTracing } from '../../src/tracing.ts';
 import { until } from '../support/until.ts';
 import { openWorld, type World } from '../support/world.ts';
 
@@ -62,6 +63,7 @@ function openArrivals(lease: Lease, settled: () => Promise<void> = async () => u
     clock: world.clock,
     nodeId: 'node-x',
     metrics: createMetrics(),
+    tracing: noTracing,
     log,
   });
   return { arrivals, emit, emitted, sentOn, told };

@@ -1,35 +1,18 @@
 // The README's table of metrics is what a replica has, and no label of any of them grows with what clients send.
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
-import { scrape } from '../support/metrics.ts';
+import { metricsTable, scrape } from '../support/metrics.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
 test.after.always(() => world.close());
-
-interface Row {
-  type: string;
-  labels: string[];
-  meaning: string;
-}
-
-async function tableOf(file: string): Promise<Map<string, Row>> {
-  const text = await readFile(new URL(`../../${file}`, import.meta.url), 'utf8');
-  const rows = text.matchAll(/^\| `(moolai_\w+)` \| (\w+) \| (.*?) \| (.+) \|$/gm);
-  return new Map(
-    [...rows].map(([, name = '', type = '', labels = '', meaning = '']) => [
-      name,
-      { type, labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label = '']) => label), meaning },
-    ]),
-  );
-}
 
 test('every metric of a replica is in the table of the README, as it is, and every row is a metric', async (t) => {
   const orchestrator = await world.replica(0).connect('table-1');
   orchestrator.socket.on('note', (_frame, acknowledge) => acknowledge?.('seen'));
   await orchestrator.ask('i_am_alive', {});
   await world.api.post('/api/v1/internal/orchestrators/table-1/send', { type: 'note', ack: true });
-  const table = await tableOf('README.md');
+  const table = await metricsTable();
   const own = [...(await scrape(world.api)).families].filter(([name]) => name.startsWith('moolai_'));
 
   t.deepEqual([...table.keys()].sort(), own.map(([name]) => name).sort());

@@ -1,4 +1,5 @@
-// Owns reading `/metrics` in tests.
+// Owns reading `/metrics` in tests, and the README's table of them.
+import { readFile } from 'node:fs/promises';
 import type { Api } from './api.ts';
 
 export interface Family {
@@ -51,4 +52,22 @@ function labelsIn(sample: string): Record<string, string> {
 /** One sample, at once. */
 export async function metric(api: Api, sample: string): Promise<number | undefined> {
   return (await scrape(api)).value(sample);
+}
+
+export interface Row {
+  readonly type: string;
+  readonly labels: string[];
+  readonly meaning: string;
+}
+
+/** What the README says of each metric, by name. */
+export async function metricsTable(): Promise<Map<string, Row>> {
+  const text = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+  const rows = text.matchAll(/^\| `(moolai_\w+)` \| (\w+) \| (.*?) \| (.+) \|$/gm);
+  return new Map(
+    [...rows].map(([, name = '', type = '', labels = '', meaning = '']) => [
+      name,
+      { type, labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label = '']) => label), meaning },
+    ]),
+  );
 }

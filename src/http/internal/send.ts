@@ -68,7 +68,7 @@ export function sendRoutes(fleet: {
       errors: { 404: undefined, 409: 'not_connected', 504: 'delivery_timeout' },
       params: idParams,
       body: createBody(fleet.jsonSchemas),
-      async answer({ params, body, caller }) {
+      async answer({ params, body, caller, traceparent }) {
         await requireConnectedWithin(caller.scope, params.id);
         const send = () =>
           delivery.send({
@@ -79,6 +79,7 @@ export function sendRoutes(fleet: {
             // Nobody waits for the acknowledgement of a call that is answered at once.
             ack: body.wait && body.ack,
             timeoutMs: body.timeout_ms,
+            traceparent,
           });
         const sent = await (body.wait ? waits.count(limitKeyOf(caller), send) : send());
         if (sent.kind === 'queued')
