@@ -211,6 +211,14 @@ export async function tellStory(t: ExecutionContext, redis: RedisPair): Promise<
   t.is((await newer.event('superseded')).by_node, a.nodeId);
   t.true(moved.socket.connected);
 
+  const silent = (await redis.roles()).master;
+  await through('the master stands still', async () => {
+    silent.pause();
+    await redis.takenOver(silent);
+  });
+  silent.resume();
+  await redis.isBack(silent);
+
   // What the master was told last does not reach the one that takes its place.
   const { master, replica } = await redis.roles();
   replica.pause();

@@ -68,6 +68,22 @@ export async function openRedisSentinel(): Promise<RedisPair> {
         told.every((one) => one === master) && (await infoOf(master, 'replication', 'role')) === 'master'
       );
     });
+  async function isBack(one: RedisProcess): Promise<void> {
+    await until(
+      'the other one to follow',
+      async () => (await infoOf(one, 'replication', 'master_link_status')) === 'up',
+    );
+    // One that they believe to be gone they would not let take over.
+    await until('the sentinels to see it follow', async () => {
+      const views = await Promise.all(
+        sentinels.map(async ({ client }) => {
+          const told = await client.call('SENTINEL', 'REPLICAS', masterName);
+          return fieldsOf(Array.isArray(told) ? told[0] : []);
+        }),
+      );
+      return views.every((view) => view.flags === 'slave' && view['master-link-status'] === 'ok');
+    });
+  }
   const open = opening.move();
   return {
     url: `redis-sentinel://:${password}@127.0.0.1:${sentinels
@@ -81,26 +97,14 @@ export async function openRedisSentinel(): Promise<RedisPair> {
         async () => (await any.client.call('SENTINEL', 'FAILOVER', masterName)) === 'OK',
       );
       await untilAllSay(replica);
-      await until(
-        'the other one to follow',
-        async () => (await infoOf(master, 'replication', 'master_link_status')) === 'up',
-      );
-      // One that they believe to be gone they would not let take over.
-      await until('the sentinels to see it follow', async () => {
-        const views = await Promise.all(
-          sentinels.map(async ({ client }) => {
-            const told = await client.call('SENTINEL', 'REPLICAS', masterName);
-            return fieldsOf(Array.isArray(told) ? told[0] : []);
-          }),
-        );
-        return views.every((view) => view.flags === 'slave' && view['master-link-status'] === 'ok');
-      });
+      await isBack(master);
     },
     async takenOver(from) {
       const next = pair.find((node) => node !== from);
       if (next === undefined) throw new Error('there is nobody to take over');
       await untilAllSay(next);
     },
+    isBack,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
