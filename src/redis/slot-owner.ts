@@ -1,6 +1,6 @@
 // Owns finding the master of one slot of a Redis Cluster. All keys of a controller are in one slot, so it needs one
 // connection to one node, with the time-outs and retries of any other connection, and no client that spreads over many.
-import { createConnection } from 'node:net';
+import { createConnection, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
@@ -24,10 +24,18 @@ const rangesSchema = z.array(
 );
 const infoSchema = z.looseObject({ role: z.string().optional() });
 
-/** @returns a class for ioredis's `Connector`, whose instances share what they learn of the cluster */
+/**
+ * @returns a class for ioredis's `Connector`, whose instances share what they learn of the cluster: once one is connected
+ *   to another master the others let go of the old one, which may never say that it is gone
+ */
 export function connectorTo(cluster: Cluster): NonNullable<RedisOptions['Connector']> {
   let known: readonly RedisNode[] = cluster.nodes;
   let turn = 0;
+  const streams = new Map<Socket, string>();
+
+  function letGoOfAllBut(owner: string): void {
+    for (const [stream, of] of streams) if (of !== owner) stream.destroy();
+  }
 
   /** Each search begins with another node, so that one with an old view is not believed for ever. */
   function candidates(): RedisNode[] {
@@ -94,6 +102,7 @@ export function connectorTo(cluster: Cluster): NonNullable<RedisOptions['Connect
 
   return class SlotOwnerConnector extends AbstractConnector {
     #searches = 0;
+    #owner = '';
 
     constructor() {
       super(cluster.timeoutMs);
@@ -102,7 +111,9 @@ export function connectorTo(cluster: Cluster): NonNullable<RedisOptions['Connect
     /** Of what the server said of itself: one that is a replica by now is not the one. */
     override check(info: unknown): boolean {
       const { role } = infoSchema.parse(info);
-      return role === undefined || role === 'master';
+      if (role !== 'master') return false;
+      letGoOfAllBut(this.#owner);
+      return true;
     }
 
     /** Never rejects while it is wanted: ioredis would give the client up. */
@@ -115,11 +126,15 @@ export function connectorTo(cluster: Cluster): NonNullable<RedisOptions['Connect
         try {
           const owner = await findOwner();
           if (!isWanted()) break;
-          this.stream = cluster.tls ? connectTls({ ...owner }) : createConnection({ ...owner });
-          this.stream.once('error', (error) => {
+          const stream = cluster.tls ? connectTls({ ...owner }) : createConnection({ ...owner });
+          stream.once('error', (error) => {
             this.firstError = error;
           });
-          return this.stream;
+          this.#owner = `${owner.host}:${owner.port}`;
+          streams.set(stream, this.#owner);
+          stream.once('close', () => streams.delete(stream));
+          this.stream = stream;
+          return stream;
         } catch (error) {
           if (!isWanted()) break;
           emit('error', error instanceof Error ? error : new Error(String(error)));

@@ -206,10 +206,20 @@ export async function tellStory(t: ExecutionContext, redis: RedisPair): Promise<
   t.is((await a.api.put(path, { is_independent: false })).status, 200);
   t.is((await newer.ask('i_am_alive', { orchestrator_id: 'rival' })).status, 'processed');
 
+  const former = (await redis.roles()).master;
   await through('a failover in good order', () => redis.handOver());
+  await redis.isBack(former);
   const moved = await connect(0, 'rival');
   t.is((await newer.event('superseded')).by_node, a.nodeId);
   t.true(moved.socket.connected);
+
+  const silent = (await redis.roles()).master;
+  await through('the master stands still', async () => {
+    silent.pause();
+    await redis.takenOver(silent);
+  });
+  silent.resume();
+  await redis.isBack(silent);
 
   // What the master was told last does not reach the one that takes its place.
   const { master, replica } = await redis.roles();

@@ -84,19 +84,22 @@ export async function openRedisCluster(prefix = 'moolai'): Promise<RedisPair> {
         ranges.some(([from, to, first]) => from <= slot && slot <= to && first?.[1] === master.port),
       );
     });
+  async function isBack(one: RedisProcess): Promise<void> {
+    await until(
+      'the other one to follow',
+      async () => (await infoOf(one, 'replication', 'master_link_status')) === 'up',
+    );
+    gone = undefined;
+  }
   const open = opening.move();
   return {
     url: `redis-cluster://:${password}@127.0.0.1:${masters.map(({ port }) => port).join(',127.0.0.1:')}`,
     roles,
     async handOver() {
-      const { master, replica } = await roles();
+      const { replica } = await roles();
       await replica.client.cluster('FAILOVER');
       await until('the replica to be master', async () => (await roles()).master === replica);
       await untilAllSay(replica, nodes);
-      await until(
-        'the other one to follow',
-        async () => (await infoOf(master, 'replication', 'master_link_status')) === 'up',
-      );
     },
     async takenOver(from) {
       gone = from;
@@ -107,6 +110,7 @@ export async function openRedisCluster(prefix = 'moolai'): Promise<RedisPair> {
         nodes.filter((node) => node.pid !== from.pid),
       );
     },
+    isBack,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }

@@ -8,6 +8,8 @@ export interface RedisPair extends AsyncDisposable {
   roles(): Promise<{ master: RedisProcess; replica: RedisProcess }>;
   /** Lets the replica take over in good order. Resolves once it has. */
   handOver(): Promise<void>;
-  /** Resolves when the other one is known to all to be master. */
+  /** Resolves when the other one is known to all to be master, though this one does not answer. */
   takenOver(from: RedisProcess): Promise<void>;
+  /** Resolves when one that answers again follows the master, and may take over. */
+  isBack(one: RedisProcess): Promise<void>;
 }

@@ -38,8 +38,9 @@ export async function openRedisSentinel(): Promise<RedisPair> {
       ]),
     ),
   );
-  // They look at who follows whom every ten seconds otherwise.
-  for (const { client } of sentinels) await client.call('SENTINEL', 'DEBUG', 'info-period', '200');
+  // They look at who follows whom every ten seconds otherwise, and let one that is back be master for eight.
+  for (const { client } of sentinels)
+    await client.call('SENTINEL', 'DEBUG', 'info-period', '200', 'publish-period', '200');
   const [any] = sentinels;
   if (any === undefined) throw new Error('there is no sentinel');
   await until('the sentinels to know each other and the replica', async () => {
@@ -68,6 +69,22 @@ export async function openRedisSentinel(): Promise<RedisPair> {
         told.every((one) => one === master) && (await infoOf(master, 'replication', 'role')) === 'master'
       );
     });
+  async function isBack(one: RedisProcess): Promise<void> {
+    await until(
+      'the other one to follow',
+      async () => (await infoOf(one, 'replication', 'master_link_status')) === 'up',
+    );
+    // One that they believe to be gone they would not let take over.
+    await until('the sentinels to see it follow', async () => {
+      const views = await Promise.all(
+        sentinels.map(async ({ client }) => {
+          const told = await client.call('SENTINEL', 'REPLICAS', masterName);
+          return fieldsOf(Array.isArray(told) ? told[0] : []);
+        }),
+      );
+      return views.every((view) => view.flags === 'slave' && view['master-link-status'] === 'ok');
+    });
+  }
   const open = opening.move();
   return {
     url: `redis-sentinel://:${password}@127.0.0.1:${sentinels
@@ -75,32 +92,19 @@ export async function openRedisSentinel(): Promise<RedisPair> {
       .join(',127.0.0.1:')}/${masterName}?sentinel_password=${password}`,
     roles,
     async handOver() {
-      const { master, replica } = await roles();
+      const { replica } = await roles();
       await until(
         'the sentinel to begin',
         async () => (await any.client.call('SENTINEL', 'FAILOVER', masterName)) === 'OK',
       );
       await untilAllSay(replica);
-      await until(
-        'the other one to follow',
-        async () => (await infoOf(master, 'replication', 'master_link_status')) === 'up',
-      );
-      // One that they believe to be gone they would not let take over.
-      await until('the sentinels to see it follow', async () => {
-        const views = await Promise.all(
-          sentinels.map(async ({ client }) => {
-            const told = await client.call('SENTINEL', 'REPLICAS', masterName);
-            return fieldsOf(Array.isArray(told) ? told[0] : []);
-          }),
-        );
-        return views.every((view) => view.flags === 'slave' && view['master-link-status'] === 'ok');
-      });
     },
     async takenOver(from) {
       const next = pair.find((node) => node !== from);
       if (next === undefined) throw new Error('there is nobody to take over');
       await untilAllSay(next);
     },
+    isBack,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
