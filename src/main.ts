@@ -7,11 +7,9 @@ import { openTelemetry } from './telemetry.ts';
 
 try {
   const settings = loadSettings();
-  const controller = await startController(settings, { openTelemetry });
-  const faults = await controller.faults();
-  if (faults.length === 0) console.error(`Moolai Controller ready at ${controller.url}`);
-  else console.error(`Moolai Controller listens at ${controller.url}, not ready yet: ${faults.join(', ')}`);
+  const starting = startController(settings, { openTelemetry });
 
+  // From the very start: as process 1 of a container it would not even be ended by a signal that nobody handles.
   let signals = 0;
   const stop = async (signal: NodeJS.Signals) => {
     signals += 1;
@@ -20,6 +18,7 @@ try {
     // Nothing may keep the process longer than its deadline, whatever a store does.
     setTimeout(() => process.exit(1), settings.shutdown.deadlineMs + 2_000).unref();
     const startedAt = performance.now();
+    const controller = await starting;
     await controller.stop();
     console.error(`Stopped after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
     process.exit(0);
@@ -31,6 +30,12 @@ try {
         process.exit(1);
       });
     });
+
+  const controller = await starting;
+  const faults = await controller.faults();
+  if (signals > 0) console.error(`Moolai Controller listened at ${controller.url}, and stops`);
+  else if (faults.length === 0) console.error(`Moolai Controller ready at ${controller.url}`);
+  else console.error(`Moolai Controller listens at ${controller.url}, not ready yet: ${faults.join(', ')}`);
 } catch (error) {
   if (error instanceof SettingsError) console.error(`The settings cannot be used:\n${error.message}`);
   else console.error(`The controller could not start: ${hideCredentialsInText(reasonOf(error))}`);

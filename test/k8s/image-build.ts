@@ -105,6 +105,7 @@ export async function buildImage(options: {
       case 'CMD':
         stage.command = execForm(instruction);
         return;
+      case 'ARG':
       case 'LABEL':
       case 'EXPOSE':
         return;

@@ -71,6 +71,13 @@ test('its Node is the one that this project is tested with', (t) => {
   t.is(image.base, `node:${project.devDependencies.node}-trixie-slim`);
 });
 
+test('its label says this version', async (t) => {
+  const { version } = z
+    .object({ version: z.string() })
+    .parse(JSON.parse(await readFile('package.json', 'utf8')));
+  t.true((await readFile(dockerfile, 'utf8')).includes(`image.version="${version}"`));
+});
+
 test('it is no user with a name, nor root, and the one that the manifests run it as', (t) => {
   t.is(image.user, '10001:10001');
   const { securityContext } = controllerOf(installation).pods.spec;
