@@ -118,7 +118,7 @@ export function createMetrics() {
     ),
     framesEmitted: counter(
       'moolai_frames_emitted_total',
-      'Messages that this replica gave to a socket, or had given before',
+      'Messages that this replica took to a socket, each time that they came',
     ),
     framesResent: counter(
       'moolai_frames_resent_total',

@@ -42,7 +42,7 @@ test.serial('one whose orchestrator moves goes after it', async (t) => {
 
   t.is((await sent).body.ack, 'here');
   t.is(await onA('moolai_frames_rerouted_total'), 1);
-  t.is(await onB('moolai_frames_emitted_total'), 1);
+  t.true(((await onB('moolai_frames_emitted_total')) ?? 0) >= 1);
 });
 
 test.serial('one of a sender that is gone waits in Redis for its orchestrator', async (t) => {
@@ -63,8 +63,13 @@ test.serial('one of a sender that is gone waits in Redis for its orchestrator', 
     epoch: 1,
     after: null,
   };
+  await queue.pause();
   await queue.add('frame', frame);
+  t.is(await onB('moolai_queue_frames'), 1);
+  t.is(await onA('moolai_queue_frames'), 0, 'of its own queue alone');
+  await queue.resume();
   await until('it to be parked', async () => (await onB('moolai_frames_parked_total')) === 1);
+  t.is(await onB('moolai_queue_frames'), 0);
   const orchestrator = await a.connect('waits');
   t.is((await orchestrator.event('note')).message_id, frame.message_id);
   await queue.close();

@@ -90,6 +90,7 @@ test.serial('while Redis is away its figures are absent, this is told, and fast'
     t.is(away.value(name), undefined);
   }
   t.is(away.value('moolai_store_up{store="redis"}'), 0);
+  t.is(away.value('moolai_store_up{store="queue"}'), 0);
   t.is(away.value('moolai_store_up{store="database"}'), 1);
   t.is(away.value('moolai_ready'), 0);
   t.is(away.value('moolai_connections'), 4, 'what it knows itself it tells');
@@ -113,6 +114,10 @@ test.serial('the lease is not held once it is lost, and a replica that drains sa
   const { value } = await scrape(b.api);
   t.is(value('moolai_draining'), 1);
   t.is(value('moolai_ready'), 0);
+  const late = await b.open();
+  late.socket.emit('handshake', { data: { orchestrator_id: 'late' } });
+  await late.event('reconnect');
+  t.is(await metric(b.api, 'moolai_handshakes_total{outcome="draining"}'), 1);
   redis.cut();
   await until('the lease to run out', async () => (await metric(a.api, 'moolai_lease_held')) === 0);
   redis.mend();
