@@ -2,7 +2,6 @@
 import { Redis } from 'ioredis';
 import { createAvailability } from '../availability.ts';
 import type { Log } from '../log.ts';
-import { explained } from './failures.ts';
 import { createKeys } from './keys.ts';
 import { createListening } from './listening.ts';
 import { topologyOf } from './topology.ts';
@@ -72,7 +71,7 @@ export function openRedis(options: {
       reconnectOnError: (error) => topology.isElsewhere(error) && (Client === Redis ? 1 : 2),
     });
     client.on('error', (error: Error) => {
-      if (bounded) availability.failed(explained(error));
+      if (bounded) void tell(client, error);
     });
     client.on('close', () => {
       if (bounded && !closing) availability.failed(new Error('the connection was closed'));
@@ -82,6 +81,11 @@ export function openRedis(options: {
     });
     opened.push(client);
     return client;
+  }
+
+  async function tell(client: Redis, error: Error): Promise<void> {
+    const reason = await topology.reasonOf(error);
+    if (client.status !== 'ready') availability.failed(reason);
   }
 
   const ListeningRedis = createListening(options.log);

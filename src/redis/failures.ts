@@ -23,12 +23,3 @@ export function isRedisAway(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isRedisAway);
   return away.test(error.message) || away.test(String(Reflect.get(error, 'code') ?? ''));
 }
-
-/** The same failure, with what to do about it where a certificate is the reason: that goes unnoticed otherwise. */
-export function explained(error: Error): Error {
-  if (!/certificate|altnames/i.test(error.message)) return error;
-  return new Error(
-    `its certificate is not trusted (${error.message}): NODE_EXTRA_CA_CERTS names a file with the authority to trust`,
-    { cause: error },
-  );
-}

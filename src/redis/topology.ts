@@ -2,6 +2,7 @@
 // knows whether Redis is a single server, a master under sentinels or a cluster.
 import type { RedisOptions } from 'ioredis';
 import { parseRedisUrl } from './address.ts';
+import { explained, faultOfTls } from './certificate.ts';
 import { connectorTo } from './slot-owner.ts';
 
 export interface Topology {
@@ -14,6 +15,8 @@ export interface Topology {
    * was done then, and the client is to look for the right one.
    */
   isElsewhere(error: Error): boolean;
+  /** A failure to connect, with the reason where ioredis keeps it to itself. Never rejects. */
+  reasonOf(error: Error): Promise<Error>;
 }
 
 /** A sentinel that could not be reached is tried again so often as one to be told by. */
@@ -38,6 +41,7 @@ export function topologyOf(options: { url: string; key: string; timeoutMs: numbe
         options: { ...nodes[0], ...login, ...tls, db: address.db },
         sharded: false,
         isElsewhere: (error) => /^READONLY /.test(error.message),
+        reasonOf: async (error) => explained(error),
       };
     case 'sentinel': {
       const { sentinels } = address;
@@ -58,6 +62,9 @@ export function topologyOf(options: { url: string; key: string; timeoutMs: numbe
         },
         sharded: false,
         isElsewhere: (error) => /^(READONLY|UNBLOCKED) /.test(error.message),
+        // Of a sentinel that it cannot reach it says no more than that.
+        reasonOf: async (error) =>
+          explained((address.tls ? await faultOfTls(nodes[0], options.timeoutMs) : undefined) ?? error),
       };
     }
     case 'cluster':
@@ -65,6 +72,7 @@ export function topologyOf(options: { url: string; key: string; timeoutMs: numbe
         options: { ...login, ...tls, Connector: connectorTo({ ...address, ...options }) },
         sharded: true,
         isElsewhere: (error) => /^(MOVED|CLUSTERDOWN|READONLY|UNBLOCKED) /.test(error.message),
+        reasonOf: async (error) => explained(error),
       };
   }
 }

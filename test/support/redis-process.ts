@@ -33,8 +33,8 @@ export async function startRedisProcess(
     readonly name: string;
     readonly lines: (port: number) => readonly string[];
     readonly sentinel?: boolean;
-    /** Files of an authority, a certificate and its key: it then speaks TLS alone. */
-    readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string } | undefined;
+    /** An authority, a certificate and its key, as PEM: it then speaks TLS alone. */
+    readonly tls?: Readonly<Record<'ca' | 'cert' | 'key', string>>;
   },
 ): Promise<RedisProcess> {
   const { name, sentinel = false, tls } = options;
@@ -43,13 +43,15 @@ export async function startRedisProcess(
   await mkdir(home);
   const file = join(home, 'redis.conf');
   const lines = [
-    ...(tls === undefined ? [`port ${port}`] : ['port 0', `tls-port ${port}`, ...tlsLines(tls)]),
+    ...(tls === undefined ? [`port ${port}`] : ['port 0', `tls-port ${port}`, ...tlsLines(home)]),
     'bind 127.0.0.1',
     `dir "${home}"`,
     `requirepass ${password}`,
     ...(sentinel ? [] : [`masterauth ${password}`, 'save ""', 'appendonly no', 'repl-diskless-sync-delay 0']),
     ...options.lines(port),
   ];
+  for (const [what, pem] of Object.entries(tls ?? {}))
+    await writeFile(join(home, `${what}.pem`), pem, { mode: 0o600 });
   await writeFile(file, lines.map((line) => `${line}\n`).join(''));
   const client = new Redis({
     host: '127.0.0.1',
@@ -60,7 +62,7 @@ export async function startRedisProcess(
     retryStrategy: () => 20,
     // It is asked before it has loaded what it has, and while it is a replica.
     enableReadyCheck: false,
-    ...(tls === undefined ? {} : { tls: { rejectUnauthorized: false } }),
+    ...(tls === undefined ? {} : { tls: { ca: tls.ca } }),
   });
   client.on('error', () => undefined);
   const server = await launch({
@@ -90,11 +92,11 @@ export async function startRedisProcess(
   };
 }
 
-function tlsLines({ ca, cert, key }: { ca: string; cert: string; key: string }): string[] {
+function tlsLines(home: string): string[] {
   return [
-    `tls-ca-cert-file "${ca}"`,
-    `tls-cert-file "${cert}"`,
-    `tls-key-file "${key}"`,
+    `tls-ca-cert-file "${join(home, 'ca.pem')}"`,
+    `tls-cert-file "${join(home, 'cert.pem')}"`,
+    `tls-key-file "${join(home, 'key.pem')}"`,
     'tls-auth-clients no',
     'tls-replication yes',
     'tls-cluster yes',
