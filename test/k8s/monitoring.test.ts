@@ -40,12 +40,29 @@ const dashboardSchema = z.object({
   templating: z.object({ list: z.array(z.object({ name: z.string() })) }),
 });
 
+const scaledSchema = z.object({
+  spec: z.object({
+    triggers: z.array(z.object({ metadata: z.object({ query: z.string().optional() }) })),
+  }),
+});
+const scalerSchema = z.object({
+  spec: z.object({
+    metrics: z.array(z.object({ pods: z.object({ metric: z.object({ name: z.string() }) }).optional() })),
+  }),
+});
+
 const rules = rulesSchema
   .parse(load(await read('monitoring/alerts.yaml')))
   .spec.groups.flatMap((group) => group.rules);
 const dashboard = dashboardSchema.parse(JSON.parse(await read('monitoring/dashboard.json')));
 const panels = dashboard.panels.filter(({ type }) => type !== 'row');
 const targets = panels.flatMap((panel) => panel.targets ?? []);
+const scaled = scaledSchema
+  .parse(load(await read('components/keda/scaled-object.yaml')))
+  .spec.triggers.flatMap(({ metadata }) => metadata.query ?? []);
+const scaler = scalerSchema
+  .parse(load(await read('base/horizontal-pod-autoscaler.yaml')))
+  .spec.metrics.flatMap(({ pods }) => pods?.metric.name ?? []);
 /** Grafana puts a duration there. */
 const asked = (expr: string) => expr.replaceAll('$__rate_interval', '5m');
 
@@ -91,7 +108,15 @@ test('every query parses and asks for metrics and labels that a replica has', as
   for (const [name, { type }] of families)
     for (const end of type === 'histogram' ? ['_bucket', '_sum', '_count'] : ['']) known.add(name + end);
 
-  const queries = [...rules.map(({ expr }) => expr), ...targets.map(({ expr }) => asked(expr))];
+  const queries = [
+    ...rules.map(({ expr }) => expr),
+    ...targets.map(({ expr }) => asked(expr)),
+    ...scaled,
+    ...scaler,
+  ];
+  t.deepEqual([scaled.length, scaler.length], [2, 2]);
+  // As the ServiceMonitor has it from the Service's label.
+  for (const [, job] of queries.join().matchAll(/job="([^"]+)"/g)) t.is(job, 'moolai-controller');
   t.true(queries.length > 40);
   for (const query of queries) {
     const { errors, metrics, labels } = parse(query);
