@@ -43,7 +43,7 @@ export async function buildImage(options: {
   folder: string;
 }): Promise<Image> {
   const { dockerfile, context, folder } = options;
-  const ignored = dockerignore.default().add(await readFile(`${dockerfile}.dockerignore`, 'utf8'));
+  const ignored = dockerignore.default().add(await readFile(join(context, '.dockerignore'), 'utf8'));
   const stages: Stage[] = [];
   for (const instruction of DockerfileParser.parse(await readFile(dockerfile, 'utf8')).getInstructions()) {
     const name = instruction.getKeyword();

@@ -158,6 +158,14 @@ test('as that user, with nothing to write to but its volume, it waits for the sc
     return /^Moolai Controller ready at (\S+)$/m.exec(replica.output())?.[1];
   });
   const api = createApi(url);
+  for (const path of [
+    '/openapi.json',
+    '/asyncapi.json',
+    '/docs',
+    '/docs/swagger-ui-bundle.js',
+    '/docs/events',
+  ])
+    t.is((await api.get(path)).status, 200, path);
   const created = await api.post('/api/v1/controller/orchestrator-instances', {
     org_id: 'org-1',
     name: 'One',
