@@ -57,6 +57,8 @@ export function refusalOf(error: unknown): string | undefined {
     return 'a pooler is in between; say so with DATABASE_POOLER=transaction';
   if (withoutTls.test(error.message)) return 'sslmode asks for TLS';
   if (/ALTNAME/.test(code)) return "the host in the URL must be one of its certificate's names";
+  if (/EXPIRED|NOT_YET_VALID/.test(code)) return 'its certificate does not count at this time';
+  if (/^ERR_/.test(code) && tlsFailures.test(code)) return 'TLS with it could not be agreed on';
   if (tlsFailures.test(code))
     return 'its certificate is of no authority that sslrootcert or NODE_EXTRA_CA_CERTS names';
   return undefined;
