@@ -2,6 +2,7 @@
 // that it has just ended: here the job in hand is waited for, and then the worker is closed by force.
 import { once } from 'node:events';
 import type { Worker } from 'bullmq';
+import { within } from '../deadline.ts';
 
 export interface ClosableWorker {
   /**
@@ -11,7 +12,7 @@ export interface ClosableWorker {
   close(how: { force: boolean }): Promise<void>;
 }
 
-/** How long a job in hand may take to be recorded as done. */
+/** How long a job in hand may take to be recorded as done, and a connection to be opened. */
 const recordedWithinMs = 1_000;
 
 /** Call before the worker takes its first job. One job at a time: `concurrency` must be 1. */
@@ -34,7 +35,16 @@ export function closable(worker: Worker): ClosableWorker {
 
   return {
     async close({ force }) {
-      if (inHand && !force) await recorded();
+      if (!force) {
+        // A connection that is still being opened would be left open for good.
+        const open = within(
+          recordedWithinMs,
+          worker.waitUntilReady(),
+          () => new Error('Redis does not answer'),
+        );
+        await open.catch(() => undefined);
+        if (inHand) await recorded();
+      }
       await worker.close(true);
     },
   };
