@@ -76,3 +76,20 @@ test('a presence that is to be registered anew does not end the lease', async (t
   t.true(lease.held());
   lease.end();
 });
+
+test('a lease on data that another server held before is held once the presence is registered with this one', async (t) => {
+  const { lease, registration, hasHeld } = openLease('node-failover');
+  const started = lease.start();
+  (await registration(1)).resolve();
+  await started;
+
+  // As its replica has it that takes over: the data of the one before, word for word.
+  await world.redis.set(keys.server, 'another');
+  await world.redis.hset(keys.node('node-failover'), 'registered', 'another');
+  const again = await registration(2);
+  t.false(lease.held());
+  again.resolve();
+  await hasHeld(2);
+  t.true(lease.held());
+  lease.end();
+});

@@ -9,7 +9,12 @@ import { type Route, route } from '../route.ts';
 export const serviceName = 'moolai-controller';
 
 const storeState = z.enum(['up', 'down']);
-export const stores = z.object({ database: storeState, redis: storeState, queue: storeState });
+export const stores = z.object({
+  database: storeState,
+  database_reads: storeState.optional().describe('Where lists are read elsewhere than they are written'),
+  redis: storeState,
+  queue: storeState,
+});
 
 const overviewShape = z.object({
   organizations: count,
