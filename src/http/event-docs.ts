@@ -124,7 +124,7 @@ function resolve(schema: JsonSchema, components: Record<string, JsonSchema>): Js
 }
 
 function alternatives(schema: JsonSchema): JsonSchema[] {
-  return Array.isArray(schema.anyOf) ? schema.anyOf.map(asSchema) : [schema];
+  return Array.isArray(schema.anyOf) ? schema.anyOf.map(asSchema).flatMap(alternatives) : [schema];
 }
 
 function typeOf(schema: JsonSchema, components: Record<string, JsonSchema>): string {

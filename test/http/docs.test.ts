@@ -68,6 +68,7 @@ test('the page of the events names every one of them, its fields, and every code
     'retry_after_ms',
   ])
     t.true(body.includes(`<code>${field}</code>`), field);
+  t.regex(body, /data\.metadata\.features<\/code><\/td><td>object \| array \| null</);
   for (const code of document.components.schemas.SocketError.properties.code.enum)
     t.true(body.includes(`<tr id="code-${code}">`), code);
   const ids = [...body.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
