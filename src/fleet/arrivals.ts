@@ -58,6 +58,9 @@ export function createArrivals(dependencies: {
 }): Arrivals {
   const { outcomes, delivery, lease, clock, nodeId, metrics, tracing, log } = dependencies;
 
+  /** The ends of emissions of which nothing is heard yet, where they are traced; none outlives its frame's time. */
+  const emissions = new Map<string, Step['end']>();
+
   function report(frame: Frame, outcome: Pick<Outcome, 'kind' | 'ack'>): void {
     outcomes
       .report(frame.sender, { ...outcome, message_id: frame.message_id, node_id: nodeId })
@@ -83,38 +86,40 @@ export function createArrivals(dependencies: {
     };
   }
 
-  /** The emission of a traced frame: a step that ends with what is heard of it, or with its time. */
-  function follow(frame: Frame, job: Step, heard: Heard): { heard: Heard; refused(): void } {
+  /** Begins the step of an emission, which ends with what is heard of it, or with the frame's time. */
+  function beginEmission(frame: Frame, job: Step): Step['end'] {
+    const id = frame.message_id;
     const step = tracing.begin('client', 'emit', job.traceparent, {
-      'messaging.message.id': frame.message_id,
+      'messaging.message.id': id,
       'moolai.message.type': frame.type,
       'moolai.message.ack': frame.ack,
     });
-    const late = setTimeout(() => step.end({ error: 'timeout' }), frame.deadline - clock.now()).unref();
-    const end = (how: Parameters<Step['end']>[0]) => {
+    const end: Step['end'] = (how) => {
       clearTimeout(late);
+      emissions.delete(id);
       step.end(how);
     };
-    return {
-      heard: {
-        received() {
-          end({ attributes: { 'moolai.message.outcome': 'received' } });
-          heard.received();
-        },
-        acknowledged(value) {
-          end({ attributes: { 'moolai.message.outcome': 'acknowledged' } });
-          heard.acknowledged(value);
-        },
-      },
-      refused: () => end({ error: 'out_of_order' }),
-    };
+    const late = setTimeout(() => end({ error: 'timeout' }), frame.deadline - clock.now()).unref();
+    emissions.set(id, end);
+    return end;
   }
 
   function emitTraced(frame: Frame, emit: Emit, job: Step): boolean {
-    if (job.traceparent === undefined) return emit(frame, heardOf(frame));
-    const { heard, refused } = follow(frame, job, heardOf(frame));
-    const emitted = emit(frame, heard);
-    if (!emitted) refused();
+    const heard = heardOf(frame);
+    if (job.traceparent === undefined) return emit(frame, heard);
+    // One that comes again is emitted again only where it has not been: there is one to hear of.
+    const end = emissions.get(frame.message_id) ?? beginEmission(frame, job);
+    const emitted = emit(frame, {
+      received() {
+        end({ attributes: { 'moolai.message.outcome': 'received' } });
+        heard.received();
+      },
+      acknowledged(value) {
+        end({ attributes: { 'moolai.message.outcome': 'acknowledged' } });
+        heard.acknowledged(value);
+      },
+    });
+    if (!emitted) end({ error: 'out_of_order' });
     return emitted;
   }
 

@@ -92,12 +92,13 @@ test.serial('a send through A to an orchestrator on B is one trace, under the ca
   t.true(collector.requests.every(({ path }) => path === '/v1/traces'));
   t.true(collector.requests.every(({ headers }) => headers.authorization === `Bearer ${secret}`));
 
-  const told = a
-    .output()
-    .split('\n')
-    .filter((line) => line.includes(`"trace_id":"${traceId}"`));
-  t.true(told.some((line) => line.includes('"event":"audit"')));
-  t.true(told.some((line) => line.includes('Sent message to orchestrator traced')));
+  for (const line of ['"event":"audit"', 'Sent message to orchestrator traced'])
+    await until(`its trace in the line of ${line}`, () =>
+      a
+        .output()
+        .split('\n')
+        .some((each) => each.includes(`"trace_id":"${traceId}"`) && each.includes(line)),
+    );
 
   // Who is not sampled is not told of, anywhere.
   const before = collector.spans.length;
@@ -115,6 +116,22 @@ test.serial('a send through A to an orchestrator on B is one trace, under the ca
   t.is(more.find(({ name }) => name === 'emit')?.attributes['moolai.message.outcome'], 'received');
   t.true(more.some(({ attributes }) => attributes['error.type'] === 'not_connected'));
   t.false(more.some((span) => span.traceId === '1'.repeat(32)));
+
+  // A message that comes again is taken again, and emitted once; its step ends with its time.
+  const unheard = collector.spans.length;
+  await a.api.request(send, asJson({ type: 'unanswered', ack: true, timeout_ms: 1_500 }));
+  const again = await until('the emission to be given up', () => {
+    const since = collector.spans.slice(unheard);
+    return since.some(({ name }) => name === 'emit') && since.some(({ kind }) => kind === 'server') && since;
+  });
+  const named = (name: string) => again.filter((span) => span.name === name);
+  t.is(named('emit').length, 1);
+  t.is(named('emit')[0]?.attributes['error.type'], 'timeout');
+  t.is(named('process outbound').length, 2);
+  t.like(again.find(({ kind }) => kind === 'server')?.attributes, {
+    'http.response.status_code': 504,
+    'error.type': '504',
+  });
 
   orchestrator.close();
   for (const replica of [a, b]) {
