@@ -294,7 +294,7 @@ for (const nonsense of ['<html>Please log in</html>', '{"error":"none"}', '{"key
   test(`a provider that answers 200 and ${nonsense || 'nothing'} is away`, async (t) => {
     await using stack = new AsyncDisposableStack();
     const [key, local] = [newPrivateKey('one'), newSecretKey()];
-    const changes = { keys: [local], jwksCacheMs: 1, jwksCooldownMs: 1_000, jwksStaleMs: 60_000 };
+    const changes = { keys: [local], jwksCacheMs: 1, jwksCooldownMs: 50_000, jwksStaleMs: 200_000 };
     const { provider, own, get } = await openWorldOf(stack, [key], changes, (it) => it.say(nonsense));
     errorOf(t, await get(key), 503, 'unavailable');
     errorOf(t, await get(key), 503, 'unavailable');
@@ -303,10 +303,10 @@ for (const nonsense of ['<html>Please log in</html>', '{"error":"none"}', '{"key
     t.regex((await linesOf(admin, { event: 'auth', level: 'WARNING' }))[0] ?? '', /cannot be fetched/);
 
     provider.say(undefined);
-    own.clock.advance(1_001);
+    own.clock.advance(50_001);
     dataOf(t, await get(key));
     provider.say(nonsense);
     dataOf(t, await get(key));
-    own.clock.advance(60_001);
+    own.clock.advance(200_001);
     errorOf(t, await get(key), 503, 'unavailable');
   });

@@ -67,9 +67,9 @@ const scaler = scalerSchema
 const asked = (expr: string) => expr.replaceAll('$__rate_interval', '5m');
 
 /** Of Prometheus itself, and of kube-state-metrics. */
-const foreignMetrics = ['up', 'kube_job_status_failed'];
+const foreignMetrics = ['up', 'kube_job_failed'];
 /** Which Prometheus adds, and kube-state-metrics has. */
-const foreignLabels = ['namespace', 'pod', 'job', 'le', 'job_name'];
+const foreignLabels = ['namespace', 'pod', 'job', 'le', 'job_name', 'condition'];
 
 interface Parsed {
   errors: number;
@@ -146,6 +146,15 @@ test('a panel has a unit, and its legend names labels that are left', (t) => {
       }
     }
   }
+});
+
+test('the alert about the migration is about the Job that migrates', async (t) => {
+  const job = z
+    .object({ metadata: z.object({ name: z.string() }) })
+    .parse(load(await read('base/migration-job.yaml')));
+  const pattern = rules.flatMap(({ expr }) => /job_name=~"([^"]+)"/.exec(expr)?.[1] ?? []);
+  t.is(pattern.length, 1);
+  t.regex(job.metadata.name, new RegExp(`^(?:${pattern[0]})$`));
 });
 
 test('each alert leads to what to do about it, and nothing else is explained', async (t) => {
