@@ -2,7 +2,7 @@
 import type { ExecutionContext } from 'ava';
 import { createLogs } from '../../src/log.ts';
 import { openRedis } from '../../src/redis/connection.ts';
-import type { Answer } from './api.ts';
+import type { Answer, Api } from './api.ts';
 import { type BeatingFleet, startFleet } from './beating-fleet.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import { connectOrchestrator, type TestOrchestrator } from './orchestrator.ts';
@@ -79,7 +79,7 @@ export async function openStory(t: ExecutionContext, redis: RedisPair): Promise<
         const { status, body } = await api.get(live);
         return status === 200 && body.data.total_count === expected();
       });
-      await until('readiness', async () => (await api.get('/health/ready')).status === 200);
+      await isReady(api);
     }
     for (const via of cluster.replicas)
       for (const id of ['org-0', 'org-1', ...others.keys()]) {
@@ -152,8 +152,7 @@ export async function openStory(t: ExecutionContext, redis: RedisPair): Promise<
           looks.slice(-50).some((each) => each.of === kind && each.status === 200 && each.from > happenedAt),
         ),
       );
-      for (const { api } of cluster.replicas)
-        await until('readiness', async () => (await api.get('/health/ready')).status === 200);
+      for (const { api } of cluster.replicas) await isReady(api);
     } finally {
       ends = true;
       await Promise.all(looking);
@@ -182,6 +181,14 @@ export async function openStory(t: ExecutionContext, redis: RedisPair): Promise<
 
   const open = opening.move();
   return { cluster, fleet, connect, isWhole, through, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+function isReady(api: Api): Promise<boolean> {
+  return until('readiness', async () => {
+    const { status, body } = await api.get('/health/ready');
+    if (status !== 200) throw new Error(JSON.stringify(body));
+    return true;
+  });
 }
 
 /** All that two replicas do for each other by way of Redis, and that a failover, asked for or forced, takes none of it. */
