@@ -30,8 +30,10 @@ const longestReconnectPauseMs = 500;
  * block for ten seconds by itself.
  */
 const blockedWithinMs = 12_000;
-/** A connection that only listens is owed nothing: it is asked something this often, and who is master as well. */
+/** A connection that only listens is owed nothing: it is asked something this often. */
 const askEveryMs = 2_000;
+/** Behind a failover in good order the old master goes on for seconds, and does not know. */
+const lookEveryMs = 500;
 
 /**
  * Opens the connections lazily: a Redis that is down now is an error of the call that needs it, not of this.
@@ -48,7 +50,7 @@ export function openRedis(options: {
   const key = createKeys(options.prefix).born;
   const topology = topologyOf({ ...options, key, timeoutMs: options.commandTimeoutMs });
   const opened: Redis[] = [];
-  const timers: NodeJS.Timeout[] = [setInterval(() => void topology.look(), askEveryMs)];
+  const timers: NodeJS.Timeout[] = [setInterval(() => void topology.look(), lookEveryMs)];
   const availability = createAvailability('Redis', options.log);
   let closing = false;
 

@@ -43,6 +43,7 @@ export function createMasterFinder(options: {
   const { tls, timeoutMs } = options;
   let learnt: readonly RedisNode[] = [];
   let turn = 0;
+  let isLooking = false;
   const streams = new Map<Socket, string>();
 
   /** Each search begins with another, so that those who answer are found wherever they are in the list. */
@@ -114,7 +115,11 @@ export function createMasterFinder(options: {
 
   return {
     async look() {
+      // Nobody is connected, or somebody asks already.
+      if (streams.size === 0 || isLooking) return;
+      isLooking = true;
       const found = await find().catch(() => undefined);
+      isLooking = false;
       if (found?.isSure) letGoOfAllBut(nameOf(found.master));
     },
     Connector: class MasterConnector extends AbstractConnector {

@@ -216,8 +216,10 @@ export async function tellStory(t: ExecutionContext, redis: RedisPair): Promise<
   t.is((await newer.ask('i_am_alive', { orchestrator_id: 'rival' })).status, 'processed');
 
   const former = (await redis.roles()).master;
-  await through('a failover in good order', () => redis.handOver());
-  await redis.isBack(former);
+  await through('a failover in good order', async () => {
+    await redis.handOver();
+    await redis.isBack(former);
+  });
   const moved = await connect(0, 'rival');
   t.is((await newer.event('superseded')).by_node, a.nodeId);
   t.true(moved.socket.connected);
