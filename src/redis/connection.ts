@@ -2,9 +2,10 @@
 import { Redis } from 'ioredis';
 import { createAvailability } from '../availability.ts';
 import type { Log } from '../log.ts';
+import { explained } from './certificate.ts';
 import { createKeys } from './keys.ts';
 import { createListening } from './listening.ts';
-import { topologyOf } from './topology.ts';
+import { isElsewhere, topologyOf } from './topology.ts';
 
 export interface RedisConnections {
   /** For commands: fails within the command time-out while Redis is away, so that a caller gets its 503. */
@@ -31,6 +32,8 @@ const longestReconnectPauseMs = 500;
 const blockedWithinMs = 12_000;
 /** A connection that only listens is owed nothing: it is asked something this often. */
 const askEveryMs = 2_000;
+/** Behind a failover in good order the old master goes on for seconds, and does not know. */
+const lookEveryMs = 500;
 
 /**
  * Opens the connections lazily: a Redis that is down now is an error of the call that needs it, not of this.
@@ -47,7 +50,7 @@ export function openRedis(options: {
   const key = createKeys(options.prefix).born;
   const topology = topologyOf({ ...options, key, timeoutMs: options.commandTimeoutMs });
   const opened: Redis[] = [];
-  const timers: NodeJS.Timeout[] = [];
+  const timers: NodeJS.Timeout[] = [setInterval(() => void topology.look(), lookEveryMs)];
   const availability = createAvailability('Redis', options.log);
   let closing = false;
 
@@ -68,10 +71,10 @@ export function openRedis(options: {
       ...(bounded ? { commandTimeout: options.commandTimeoutMs, autoResendUnfulfilledCommands: false } : {}),
       retryStrategy: (attempt) => Math.min(attempt * 50, longestReconnectPauseMs),
       // One that does not look at what becomes of its commands has them sent again, to the right server.
-      reconnectOnError: (error) => topology.isElsewhere(error) && (Client === Redis ? 1 : 2),
+      reconnectOnError: (error) => isElsewhere(error) && (Client === Redis ? 1 : 2),
     });
     client.on('error', (error: Error) => {
-      if (bounded) void tell(client, error);
+      if (bounded) availability.failed(explained(error));
     });
     client.on('close', () => {
       if (bounded && !closing) availability.failed(new Error('the connection was closed'));
@@ -81,11 +84,6 @@ export function openRedis(options: {
     });
     opened.push(client);
     return client;
-  }
-
-  async function tell(client: Redis, error: Error): Promise<void> {
-    const reason = await topology.reasonOf(error);
-    if (client.status !== 'ready') availability.failed(reason);
   }
 
   const ListeningRedis = createListening(options.log);

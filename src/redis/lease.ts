@@ -43,7 +43,7 @@ export interface Lease {
   release(): Promise<void>;
 }
 
-const renewedSchema = z.tuple([z.number(), z.string()]);
+const renewedSchema = z.tuple([z.number(), z.number(), z.string()]);
 const rosterSchema = z.tuple([z.number(), z.array(z.string()), z.array(z.string())]);
 const retryMs = 500;
 
@@ -79,7 +79,7 @@ export function createLease(options: {
 
   async function renew(): Promise<void> {
     const asked = performance.now();
-    const [held, server] = renewedSchema.parse(
+    const [held, known, server] = renewedSchema.parse(
       await renewScript(
         [keys.nodes, keys.born, keys.node(nodeId), keys.incomplete, keys.server],
         [nodeId, leaseMs, options.startedAt, draining ? 1 : 0],
@@ -88,6 +88,10 @@ export function createLease(options: {
     if (held !== 1 || asked > heldUntil) {
       registered = false;
       heldSince = undefined;
+    } else if (known !== 1) {
+      // Nobody was told that this replica is dead. What others had told this server may be lost: no sweep for a period.
+      registered = false;
+      if (heldSince !== undefined) heldSince = performance.now();
     }
     heldUntil = asked + leaseMs;
     if (!registered) {

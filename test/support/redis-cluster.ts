@@ -111,6 +111,22 @@ export async function openRedisCluster(prefix = 'moolai'): Promise<RedisPair> {
       );
     },
     isBack,
+    async moveSlot() {
+      const { port } = (await roles()).master;
+      const from = nodes.find((node) => node.port === port);
+      const to = masters.find((node) => node !== owner);
+      if (from === undefined || to === undefined) throw new Error('there are no two masters');
+      await to.client.cluster('SETSLOT', slot, 'IMPORTING', from.id);
+      await from.client.cluster('SETSLOT', slot, 'MIGRATING', to.id);
+      for (;;) {
+        const keys = await from.client.cluster('GETKEYSINSLOT', slot, 100);
+        if (keys.length === 0) break;
+        const where = ['127.0.0.1', String(to.port), '', '0', '5000', 'AUTH', password];
+        await from.client.call('MIGRATE', ...where, 'KEYS', ...keys.map(String));
+      }
+      for (const { client } of [to, from, ...nodes.filter((node) => node !== to && node !== from)])
+        if (client.status === 'ready') await client.cluster('SETSLOT', slot, 'NODE', to.id);
+    },
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }

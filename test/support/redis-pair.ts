@@ -12,4 +12,6 @@ export interface RedisPair extends AsyncDisposable {
   takenOver(from: RedisProcess): Promise<void>;
   /** Resolves when one that answers again follows the master, and may take over. */
   isBack(one: RedisProcess): Promise<void>;
+  /** Moves the state to another master, as an operator does who adds or removes nodes. Only a cluster can. */
+  moveSlot?(): Promise<void>;
 }
