@@ -124,7 +124,7 @@ test('--wait ends with 1 and says why, where the schema does not come', async (t
   await using empty = await openEmpty();
   const { code, output } = await migrate(empty.url, ['--wait', '1']);
   t.is(code, 1);
-  t.regex(output, /\nThe schema is not there: not within 1 s: it has no tables yet\n$/);
+  t.regex(output, /^The schema is not there: not within 1 s: it has no tables yet\n$/m);
 });
 
 test('--wait waits for a Postgres that is not there, and says so about every five seconds', async (t) => {
