@@ -46,6 +46,12 @@ export async function openTelemetry({ nodeId, log }: { nodeId: string; log: Log 
   const warn = (message: string) => warnOften({ source: 'telemetry' }, message);
   const { env } = process;
   if (!isWanted(env, warn)) return off;
+  const endpoint = variable(env, 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT');
+  if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
+    // The SDK would quote it, whoever's password is in it, and send everything to this machine's port 4318 instead.
+    warn('OTEL_EXPORTER_OTLP_ENDPOINT must be an http or https URL: nothing is traced');
+    return off;
+  }
   const protocol =
     variable(env, 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL') ?? 'http/protobuf';
   if (protocol !== 'http/protobuf' && protocol !== 'http/json') {

@@ -58,7 +58,7 @@ interface Queryable {
     text: string;
     values: unknown[];
     query_timeout: number;
-  }): Promise<{ rows: R[] }>;
+  }): Promise<{ rows: R[]; command: string }>;
 }
 
 /** Runs of a transaction that loses races. */
@@ -106,10 +106,12 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
   const asError = (cause: unknown) => (cause instanceof Error ? cause : new Error(String(cause)));
 
   function statementsWithin(query_timeout: number): Statements {
+    const ask = (client: Queryable, text: string, parameters: readonly unknown[] = []) =>
+      asked(() => client.query<Row>({ text, values: [...parameters], query_timeout }));
     const queryOn =
       (client: Queryable): Query =>
-      async (text, parameters = []) =>
-        (await asked(() => client.query<Row>({ text, values: [...parameters], query_timeout }))).rows;
+      async (text, parameters) =>
+        (await ask(client, text, parameters)).rows;
 
     const query: Query = async (text, parameters) => {
       const client = await asked(async () => await pool.connect());
@@ -131,7 +133,9 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
       try {
         await query(bounds.begin);
         const result = await work(query);
-        await query('COMMIT');
+        // What Postgres answers where a statement had failed, and `work` kept it to itself.
+        if ((await ask(client, 'COMMIT')).command === 'ROLLBACK')
+          throw new Error('Postgres rolled back a transaction in which a statement had failed');
         return result;
       } catch (error) {
         await query('ROLLBACK').catch((cause: unknown) => {

@@ -24,6 +24,8 @@ export interface RedisConnections {
 }
 
 const longestReconnectPauseMs = 500;
+/** A connection that lasted so long was of use, and the next is had without delay. */
+const lastingMs = 5_000;
 /**
  * A connection that the network lost says nothing, and TCP takes a quarter of an hour to find out: one that is owed an
  * answer and hears nothing is opened anew, after the command time-out, or after this where the worker of a queue may
@@ -69,9 +71,13 @@ export function openRedis(options: {
       maxRetriesPerRequest: bounded ? 0 : null,
       socketTimeout: silenceMs,
       ...(bounded ? { commandTimeout: options.commandTimeoutMs, autoResendUnfulfilledCommands: false } : {}),
-      retryStrategy: (attempt) => Math.min(attempt * 50, longestReconnectPauseMs),
-      // One that does not look at what becomes of its commands has them sent again, to the right server.
-      reconnectOnError: (error) => isElsewhere(error) && (Client === Redis ? 1 : 2),
+      retryStrategy: createPauses(),
+      reconnectOnError: (error) => {
+        if (!isElsewhere(error)) return false;
+        if (bounded && !closing) availability.failed(error);
+        // One that does not look at what becomes of its commands has them sent again, to the right server.
+        return Client === Redis ? 1 : 2;
+      },
     });
     client.on('error', (error: Error) => {
       if (bounded) availability.failed(explained(error));
@@ -80,10 +86,21 @@ export function openRedis(options: {
       if (bounded && !closing) availability.failed(new Error('the connection was closed'));
     });
     client.on('ready', () => {
-      if (bounded) availability.answered(performance.now());
+      if (bounded) void tellOfReturn(client);
     });
     opened.push(client);
     return client;
+  }
+
+  /** A server that takes connections, and then refuses the work, is not back. */
+  async function tellOfReturn(client: Redis): Promise<void> {
+    const askedAtMs = performance.now();
+    try {
+      const [replication] = await Promise.all([client.info('replication'), ask(client)]);
+      if (!/^role:slave/m.test(replication)) availability.answered(askedAtMs);
+    } catch {
+      // That it is away has been told.
+    }
   }
 
   const ListeningRedis = createListening(options.log);
@@ -121,5 +138,20 @@ export function openRedis(options: {
       for (const timer of timers) clearInterval(timer);
       for (const client of opened.reverse()) client.disconnect();
     },
+  };
+}
+
+/**
+ * How long to wait before each connection: longer from one to the next. ioredis counts from the start again with each
+ * that is made, also where the server then refuses the work, as a replica does and a cluster that is not whole.
+ */
+function createPauses(): () => number {
+  let inARow = 0;
+  let lastAtMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    const nowMs = performance.now();
+    inARow = nowMs - lastAtMs < lastingMs ? inARow + 1 : 1;
+    lastAtMs = nowMs;
+    return Math.min(inARow * 50, longestReconnectPauseMs);
   };
 }

@@ -120,6 +120,19 @@ for (const pooler of poolers) {
     ]);
     t.is((await world.sql('SELECT 1 FROM organizations WHERE organization_id = $1', [id])).length, 1);
   });
+
+  test(`a transaction that Postgres rolled back is not taken for a commit, though nobody told of the failure (${pooler})`, async (t) => {
+    await using it = await open(pooler, world.settings.database.url);
+    const id = `rolled-back-${pooler}`;
+    const insert = 'INSERT INTO organizations (organization_id, name) VALUES ($1::text, $1::text)';
+    const insertTwice = it.database.transaction(async (query) => {
+      await query(insert, [id]);
+      await query(insert, [id]).catch(() => undefined);
+    });
+    await t.throwsAsync(insertTwice, { message: /rolled back/ });
+    t.deepEqual(await world.sql('SELECT 1 FROM organizations WHERE organization_id = $1', [id]), []);
+    t.deepEqual(await it.database.query('SELECT 1 AS one'), [{ one: 1 }]);
+  });
 }
 
 test('what Postgres finds only at the commit is a failure of the statement', async (t) => {

@@ -193,8 +193,14 @@ test.serial(
       cluster.startReplica({ env: { ...traced, OTEL_TRACES_EXPORTER: 'none' } }),
       cluster.startReplica({ env: { ...tracingTo(collector.url), OTEL_TRACES_SAMPLER: 'always_off' } }),
     ]);
+    const misread = await cluster.startReplica({
+      env: { ...traced, OTEL_EXPORTER_OTLP_ENDPOINT: `//someone:${secret}@127.0.0.1:1` },
+    });
+    replicas.push(misread);
     for (const replica of replicas) t.is((await replica.api.get('/api/v1/internal/nodes')).status, 200);
     await Promise.all(replicas.map((replica) => replica.stop()));
+    t.regex(misread.output(), /OTEL_EXPORTER_OTLP_ENDPOINT must be an http or https URL: nothing is traced/);
+    t.false(misread.output().includes(secret));
     for (const replica of replicas) t.false(replica.output().includes('LOADS'));
     t.is(collector.connections, 0);
   },
