@@ -26,7 +26,7 @@ try {
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, (received) => {
       stop(received).catch((error: unknown) => {
-        console.error('The stop failed:', error);
+        console.error(`The stop failed: ${tellable(error)}`);
         process.exit(1);
       });
     });
@@ -38,6 +38,11 @@ try {
   else console.error(`Moolai Controller listens at ${controller.url}, not ready yet: ${faults.join(', ')}`);
 } catch (error) {
   if (error instanceof SettingsError) console.error(`The settings cannot be used:\n${error.message}`);
-  else console.error(`The controller could not start: ${hideCredentialsInText(reasonOf(error))}`);
+  else console.error(`The controller could not start: ${tellable(error)}`);
   process.exit(1);
+}
+
+/** Only in words: an error of a store's may have with it what the store was told. */
+function tellable(error: unknown): string {
+  return hideCredentialsInText(reasonOf(error));
 }

@@ -3,10 +3,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { until } from '../support/until.ts';
 
-test('a SIGTERM that comes during the start is handled: it stops in order, with 0', async (t) => {
+/** How a replica ends, and what it says, that gets a SIGTERM while it starts. */
+async function stopDuringStart(t: ExecutionContext, env: NodeJS.ProcessEnv = {}) {
   // Stores that take connections and never say a word: the start is under way, and not over.
   const open = new Set<Socket>();
   const silent = createServer((socket) => open.add(socket.on('error', () => undefined))).listen(
@@ -29,6 +30,7 @@ test('a SIGTERM that comes during the start is handled: it stops in order, with 
       REDIS_URL: `redis://127.0.0.1:${port}`,
       SHUTDOWN_DEADLINE_MS: '5000',
       LOG_LEVEL: 'silent',
+      ...env,
     },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -42,6 +44,23 @@ test('a SIGTERM that comes during the start is handled: it stops in order, with 
   child.kill('SIGTERM');
   await until('the signal to be heeded', () => output !== '' || child.signalCode !== null);
   hangUp();
-  t.deepEqual(await ended, [0, null], output);
+  return { how: await ended, output };
+}
+
+test('a SIGTERM that comes during the start is handled: it stops in order, with 0', async (t) => {
+  const { how, output } = await stopDuringStart(t);
+  t.deepEqual(how, [0, null], output);
   t.regex(output, /^SIGTERM: stopping, at most 5000 ms\n/);
+});
+
+test('a stop that fails ends with 1, and says why without what a store was told', async (t) => {
+  const fail = `--import=data:text/javascript,${encodeURIComponent(`
+    AsyncDisposableStack.prototype.disposeAsync = async () => {
+      const command = { name: 'auth', args: ['told-to-redis'] };
+      throw Object.assign(new Error('WRONGPASS for redis://user:hunter2@host'), { command });
+    };`)}`;
+  const { how, output } = await stopDuringStart(t, { NODE_OPTIONS: fail });
+  t.deepEqual(how, [1, null], output);
+  t.regex(output, /^The stop failed: WRONGPASS for redis:\/\/\[hidden\]@host$/m);
+  t.notRegex(output, /told-to-redis|hunter2/);
 });
