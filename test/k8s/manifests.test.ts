@@ -51,6 +51,18 @@ for (const { name, madeByHand } of overlays) {
     t.deepEqual(environmentFaults(installation), []);
   });
 
+  test(`${name}: what holds a credential comes from the Secret, where it is given at all`, (t) => {
+    const { env = [] } = controllerOf(installation).container;
+    const secret = env.flatMap(({ name, valueFrom }) =>
+      valueFrom?.secretKeyRef === undefined ? [] : [name],
+    );
+    for (const variable of [
+      ...['DATABASE_URL', 'DATABASE_READ_URL', 'REDIS_URL', 'AUTH_KEYS'],
+      'OTEL_EXPORTER_OTLP_HEADERS',
+    ])
+      t.true(secret.includes(variable), variable);
+  });
+
   test(`${name}: probes, stops, restarts, memory and scaling add up`, (t) => {
     t.deepEqual(operationFaults(installation), []);
   });
