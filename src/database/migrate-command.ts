@@ -19,12 +19,21 @@ one migrates, the others wait for it.
 Exit codes: 0  the schema is there
             1  the migration failed, or the schema was not there within SECONDS
             2  DATABASE_URL or a flag is missing or wrong; nothing was tried
+            130, 143  a signal ended it
 `;
 
 const secondsSchema = z.coerce
   .number('must be a number of seconds')
   .min(0, 'must be a number of seconds')
   .max(86_400, 'must be at most 86400 seconds');
+
+// As process 1 of a container it would not be ended by a signal that nobody handles. What is not committed is undone by
+// Postgres, as the connection ends with the process.
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  process.on(signal, () => process.exit(code));
 
 process.exitCode = await run();
 

@@ -85,7 +85,9 @@ function describeRoute(
 
 /** Readers of a description seldom show the roles that a bearer token must have. */
 function rolesOf({ access }: Route): string {
-  return access === 'public' ? 'Needs no token.' : `For the roles ${permissions[access].join(', ')}.`;
+  if (access === 'public') return 'Needs no token.';
+  const roles = permissions[access];
+  return `For the ${roles.length === 1 ? 'role' : 'roles'} ${roles.join(', ')}.`;
 }
 
 const wordOf: Record<string, string> = { 200: 'Done', 201: 'Created', 202: 'Accepted', 304: 'Not changed' };

@@ -64,3 +64,17 @@ test('a stop that fails ends with 1, and says why without what a store was told'
   t.regex(output, /^The stop failed: WRONGPASS for redis:\/\/\[hidden\]@host$/m);
   t.notRegex(output, /told-to-redis|hunter2/);
 });
+
+test('what waits for the schema ends on a SIGTERM', async (t) => {
+  const child = spawn(process.execPath, ['src/database/migrate-command.ts', '--wait', '30'], {
+    cwd: fileURLToPath(new URL('../../', import.meta.url)),
+    env: { DATABASE_URL: 'postgres://moolai@127.0.0.1:1/moolai' },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  const ended = once(child, 'close');
+  await once(child.stdout, 'data');
+  child.kill('SIGTERM');
+  // By itself, and not by the signal, which process 1 would never get.
+  t.deepEqual(await ended, [143, null]);
+});
