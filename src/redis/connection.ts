@@ -80,6 +80,8 @@ export function openRedis(options: {
       },
     });
     client.on('error', (error: Error) => {
+      // ioredis would go on in database 0, which may be another controller's.
+      if (isOfDatabase(error)) client.disconnect(true);
       if (bounded) availability.failed(explained(error));
     });
     client.on('close', () => {
@@ -139,6 +141,11 @@ export function openRedis(options: {
       for (const client of opened.reverse()) client.disconnect();
     },
   };
+}
+
+/** Whether Redis does not have the database that REDIS_URL names, or not for us. */
+function isOfDatabase(error: Error): boolean {
+  return /^ERR (?:invalid )?DB index |^(?:ERR|NOPERM) .*\bselect\b/i.test(error.message);
 }
 
 /**

@@ -148,11 +148,15 @@ test.serial('a stop sends what is not yet sent, as protobuf by default', async (
   await replica.api.request('/api/v1/internal/nodes', {
     headers: { traceparent: `00-${traceId}-${'1'.repeat(16)}-01` },
   });
+  // As anybody may send.
+  t.is((await replica.api.get(`/${'y'.repeat(8_000)}`)).status, 404);
   t.is(collector.requests.length, 0);
   t.is((await replica.stop()).code, 0);
   t.is(collector.requests.length, 1);
   t.is(collector.requests[0]?.headers['content-type'], 'application/x-protobuf');
   t.true(collector.requests[0]?.body.includes(Buffer.from(traceId, 'hex')));
+  t.true(collector.requests[0]?.body.includes('y'.repeat(500)));
+  t.false(collector.requests[0]?.body.includes('y'.repeat(1_000)));
 });
 
 test.serial(
