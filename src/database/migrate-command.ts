@@ -5,15 +5,18 @@ import { reasonOf } from '../availability.ts';
 import { hideCredentialsInText } from '../credentials.ts';
 import { refusalOf } from './failures.ts';
 import { migrate } from './migrate.ts';
-import { waitForSchema } from './wait.ts';
+import { type Wait, waitForDatabase, waitForSchema } from './wait.ts';
 
-const usage = `Usage: node src/database/migrate-command.ts [--wait SECONDS]
+const usage = `Usage: node src/database/migrate-command.ts [--patience SECONDS | --wait SECONDS]
 
 Brings the database that DATABASE_URL names to the newest schema that this build knows. Several may run at once:
 one migrates, the others wait for it.
 
-  --wait SECONDS  changes nothing: waits until the database has every migration that this build knows, and tells what
-                  it waits for. For an init container before the replica, which must not run on an older schema.
+  --patience SECONDS  waits so long for a database that does not answer yet, and tells why. For a Job that is started
+                      together with Postgres.
+  --wait SECONDS      changes nothing: waits until the database has every migration that this build knows, and tells
+                      what it waits for. For an init container before the replica, which must not run on an older
+                      schema.
   --help
 
 Exit codes: 0  the schema is there
@@ -38,11 +41,11 @@ for (const [signal, code] of [
 process.exitCode = await run();
 
 async function run(): Promise<number> {
-  let flags: { wait?: string | undefined; help?: boolean | undefined };
+  let flags: { patience?: string | undefined; wait?: string | undefined; help?: boolean | undefined };
   try {
-    flags = parseArgs({
-      options: { wait: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-    }).values;
+    const text = { type: 'string' } as const;
+    const options = { patience: text, wait: text, help: { type: 'boolean', short: 'h' } } as const;
+    flags = parseArgs({ options }).values;
   } catch (error) {
     return refuse(reasonOf(error));
   }
@@ -50,8 +53,12 @@ async function run(): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  const seconds = flags.wait === undefined ? undefined : secondsSchema.safeParse(flags.wait.trim() || 'none');
-  if (seconds?.success === false) return refuse(`--wait ${seconds.error.issues[0]?.message}`);
+  if (flags.patience !== undefined && flags.wait !== undefined)
+    return refuse('--patience is of a migration, --wait of who waits for one: say either');
+  const asked = flags.wait ?? flags.patience ?? '0';
+  const seconds = secondsSchema.safeParse(asked.trim() || 'none');
+  if (!seconds.success)
+    return refuse(`--${flags.wait === undefined ? 'patience' : 'wait'} ${seconds.error.issues[0]?.message}`);
   const url = process.env.DATABASE_URL ?? '';
   if (url === '')
     return refuse(
@@ -59,11 +66,13 @@ async function run(): Promise<number> {
     );
   if (!URL.canParse(url))
     return refuse('DATABASE_URL is no URL such as postgres://user:password@host/moolai');
-  return seconds === undefined ? bringUp(url) : wait(url, seconds.data);
+  const how = { withinMs: seconds.data * 1_000, tell: (line: string) => console.log(hidden(line)) };
+  return flags.wait === undefined ? bringUp(url, how) : wait(url, how);
 }
 
-async function bringUp(url: string): Promise<number> {
+async function bringUp(url: string, patience: Wait): Promise<number> {
   try {
+    if (patience.withinMs > 0) await waitForDatabase(url, patience);
     const applied = await migrate(url);
     for (const name of applied) console.log(`applied ${name}`);
     console.log(
@@ -77,9 +86,9 @@ async function bringUp(url: string): Promise<number> {
   }
 }
 
-async function wait(url: string, seconds: number): Promise<number> {
+async function wait(url: string, how: Wait): Promise<number> {
   try {
-    await waitForSchema(url, { withinMs: seconds * 1_000, tell: (line) => console.log(hidden(line)) });
+    await waitForSchema(url, how);
     console.log('The schema is up to date.');
     return 0;
   } catch (error) {

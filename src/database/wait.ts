@@ -1,21 +1,49 @@
-// Owns waiting for the schema: for what may start only once another process has migrated.
+// Owns waiting for the database: until it answers, for what is to migrate it, and until it has its schema, for what may
+// start only once another process has migrated.
 import { setTimeout as pause } from 'node:timers/promises';
 import { reasonOf } from '../availability.ts';
-import { openPool } from './pool.ts';
+import { openPool, type Query } from './pool.ts';
 import { describeMissing, missingMigrations } from './schema.ts';
 
 const lookEveryMs = 500;
 const tellEveryMs = 5_000;
 
+export interface Wait {
+  readonly withinMs: number;
+  /** Told what is waited for, at once and about every five seconds. */
+  tell(line: string): void;
+}
+
 /**
- * Resolves once the database has every migration that this build knows. Whatever is wrong until then is waited for, as
- * it may be put right meanwhile.
- * @param wait.tell is told what is waited for, at once and about every five seconds
+ * Resolves once the database answers.
  * @throws with a message for a person when that is not so within `withinMs`
  */
-export async function waitForSchema(
+export function waitForDatabase(databaseUrl: string, wait: Wait): Promise<void> {
+  return waitUntil(databaseUrl, wait, async (query) => {
+    await query('SELECT 1');
+    return undefined;
+  });
+}
+
+/**
+ * Resolves once the database has every migration that this build knows.
+ * @throws with a message for a person when that is not so within `withinMs`
+ */
+export function waitForSchema(databaseUrl: string, wait: Wait): Promise<void> {
+  return waitUntil(databaseUrl, wait, async (query) => {
+    const missing = await missingMigrations(query);
+    return missing.length === 0 ? undefined : `it ${describeMissing(missing)}`;
+  });
+}
+
+/**
+ * Whatever is wrong is waited for, as it may be put right meanwhile.
+ * @param look says what is still missing, or throws why it cannot know
+ */
+async function waitUntil(
   databaseUrl: string,
-  wait: { withinMs: number; tell(line: string): void },
+  wait: Wait,
+  look: (query: Query) => Promise<string | undefined>,
 ): Promise<void> {
   const { withinMs, tell } = wait;
   const startedAtMs = performance.now();
@@ -34,8 +62,7 @@ export async function waitForSchema(
   });
   const lookOnce = async (): Promise<string | undefined> => {
     try {
-      const missing = await missingMigrations(pool.query);
-      return missing.length === 0 ? undefined : `it ${describeMissing(missing)}`;
+      return await look(pool.query);
     } catch (error) {
       return reasonOf(error);
     }

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { MikroORM } from '@mikro-orm/postgresql';
 import test from 'ava';
+import { openProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
@@ -125,6 +126,28 @@ test('--wait ends with 1 and says why, where the schema does not come', async (t
   const { code, output } = await migrate(empty.url, ['--wait', '1']);
   t.is(code, 1);
   t.regex(output, /^The schema is not there: not within 1 s: it has no tables yet\n$/m);
+});
+
+test('--patience waits for a Postgres that does not answer yet, migrates once it does, and gives up with 1 where it does not', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const empty = stack.use(await openEmpty());
+  const proxy = stack.adopt(await openProxy(), (it) => it.close());
+  const url = proxy.through(empty.url);
+  proxy.cut();
+  const given = await migrate(url, ['--patience', '1']);
+  t.is(given.code, 1);
+  t.regex(given.output, /^The migration failed: not within 1 s: .*\n$/m);
+  const migrating = start(url, ['--patience', '60']);
+  const ended = endOf(migrating);
+  const [first] = await once(migrating.stdout, 'data');
+  t.regex(String(first), /^Waiting for the database at 127\.0\.0\.1:\d+: /);
+  proxy.mend();
+  const { code, output } = await ended;
+  t.is(code, 0, output);
+  t.regex(output, /applied 2026-11-23-tables\n/);
+  const both = await migrate(url, ['--patience', '1', '--wait', '1']);
+  t.is(both.code, 2);
+  t.regex(both.output, /^--patience is of a migration, --wait of who waits for one: say either\n/);
 });
 
 test('--wait waits for a Postgres that is not there, and says so about every five seconds', async (t) => {
