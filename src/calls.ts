@@ -1,33 +1,39 @@
 // Owns which calls over HTTP are in hand, so that a stop waits for those that are being answered and for no others.
 import type { IncomingMessage, Server } from 'node:http';
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
+
+/** How long a call may still take to arrive when its server closes. */
+export const callGraceMs = 1_000;
 
 export interface Calls {
   /** Calls that have begun and are not answered to the end. */
   readonly size: number;
-  /** Ends the connections whose call has not arrived whole, and those that were upgraded: nobody is told any more. */
+  /**
+   * Ends every connection but those whose call has arrived whole and is being answered: one that was upgraded, one on
+   * which a call has not arrived whole, be it in the midst of its headers, and one that says nothing. Nobody is told.
+   */
   drop(): void;
 }
 
 /** Call before anybody else listens to the server's requests. */
 export function trackCalls(http: Server): Calls {
   const inHand = new Set<IncomingMessage>();
-  const upgraded = new Set<Duplex>();
+  const connections = new Set<Socket>();
+  http.on('connection', (socket: Socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
   http.on('request', (request: IncomingMessage) => {
     inHand.add(request);
     request.once('close', () => inHand.delete(request));
-  });
-  http.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
-    upgraded.add(socket);
-    socket.once('close', () => upgraded.delete(socket));
   });
   return {
     get size() {
       return inHand.size;
     },
     drop() {
-      for (const request of inHand) if (!request.complete) request.destroy();
-      for (const socket of upgraded) socket.destroy();
+      const answered = new Set([...inHand].flatMap(({ complete, socket }) => (complete ? [socket] : [])));
+      for (const socket of connections) if (!answered.has(socket)) socket.destroy();
     },
   };
 }

@@ -1,5 +1,6 @@
 // Owns the port of their own that health and metrics may have, away from whoever reaches the API.
 import { createServer, type RequestListener, type ServerOptions } from 'node:http';
+import { callGraceMs, trackCalls } from './calls.ts';
 import type { Clock } from './clock.ts';
 import { answerClientErrors } from './http/client-errors.ts';
 import { listen } from './listen.ts';
@@ -20,6 +21,7 @@ export async function openProcessServer(options: {
 }): Promise<ProcessServer> {
   const server = createServer({ requireHostHeader: false, ...options.timeouts }, options.handle);
   server.setTimeout(options.idleTimeoutMs);
+  const calls = trackCalls(server);
   answerClientErrors(server, options.clock);
   const url = await listen(options)(server);
   return {
@@ -27,7 +29,9 @@ export async function openProcessServer(options: {
     async close() {
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeIdleConnections();
+      const grace = setTimeout(() => calls.drop(), callGraceMs);
       await closed;
+      clearTimeout(grace);
     },
   };
 }

@@ -2,7 +2,7 @@
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import { type DefaultEventsMap, Server } from 'socket.io';
 import { reasonOf } from '../availability.ts';
-import type { Calls } from '../calls.ts';
+import { type Calls, callGraceMs } from '../calls.ts';
 import type { Emit } from '../fleet/arrivals.ts';
 import type { LiveConnection } from '../fleet/connections.ts';
 import type { Log } from '../log.ts';
@@ -36,8 +36,6 @@ interface ClusterEvents {
 
 /** How often a drain asks those who are due. */
 const drainTickMs = 20;
-/** How long a call may still take to arrive when the replica closes. */
-const callGraceMs = 1_000;
 
 export interface Sockets {
   readonly io: Server;

@@ -309,6 +309,36 @@ test.serial('a call that is sent slowly does not hold the stop', async (t) => {
   t.is(nodes.body.total_count, 1);
 });
 
+for (const port of ['url', 'processUrl'] as const)
+  test.serial(`one that begins calls and says no more does not hold the stop: ${port}`, async (t) => {
+    await using stack = new AsyncDisposableStack();
+    const world = stack.adopt(
+      await openWorld({ replicas: 2, settings: { http: { processPort: 0 } } }),
+      (it) => it.close(),
+    );
+    const { controller } = world.replica(1);
+    const url = new URL(controller[port]);
+    for (const half of [
+      'GET /health HTTP/1.1\r\nHost: local',
+      'POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{',
+    ]) {
+      const socket = connect(Number(url.port), url.hostname);
+      stack.defer(() => void socket.destroy());
+      socket.on('error', () => undefined);
+      await once(socket, 'connect');
+      socket.write(half);
+    }
+    // It has come in behind them.
+    t.is((await fetch(`${controller[port]}/nothing`)).status, 404);
+    const startedAt = performance.now();
+
+    await controller.stop();
+
+    t.true(performance.now() - startedAt < 5_000);
+    const nodes = await world.api.get('/api/v1/internal/nodes');
+    t.is(nodes.body.total_count, 1, 'what it leaves is handed over');
+  });
+
 test.serial('a peer that reads nothing does not hold the stop', async (t) => {
   await using stack = new AsyncDisposableStack();
   const network = stack.adopt(await openProxy(), (it) => it.close());
