@@ -139,6 +139,7 @@ export function openRedis(options: {
       closing = true;
       for (const timer of timers) clearInterval(timer);
       for (const client of opened.reverse()) client.disconnect();
+      topology.close();
     },
   };
 }

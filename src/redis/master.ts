@@ -13,11 +13,19 @@ export interface Told {
   readonly others: readonly RedisNode[];
 }
 
+interface Found {
+  readonly master: RedisNode;
+  /** Whether most of those who were asked say so. */
+  readonly isSure: boolean;
+}
+
 export interface MasterFinder {
   /** For ioredis: its connections lead to the master. */
   readonly Connector: NonNullable<RedisOptions['Connector']>;
   /** Lets go of every connection to one that is, by the word of most, not the master any more. Never rejects. */
   look(): Promise<void>;
+  /** Asks nobody any more. */
+  close(): void;
 }
 
 const longestPauseMs = 500;
@@ -43,7 +51,10 @@ export function createMasterFinder(options: {
   const { tls, timeoutMs } = options;
   let learnt: readonly RedisNode[] = [];
   let turn = 0;
-  let isLooking = false;
+  let finding: Promise<Found> | undefined;
+  let isClosed = false;
+  /** Those who were asked last: asked again over the same connection, for as long as they answer. */
+  const known = new Map<string, Redis>();
   const streams = new Map<Socket, string>();
 
   /** Each search begins with another, so that those who answer are found wherever they are in the list. */
@@ -54,9 +65,19 @@ export function createMasterFinder(options: {
     return [...list.slice(turn), ...list.slice(0, turn)].slice(0, mostAsked);
   }
 
+  /** Who asks while others do is told the same. */
+  function find(): Promise<Found> {
+    finding ??= findAnew().finally(() => {
+      finding = undefined;
+    });
+    return finding;
+  }
+
   /** One of them may have an old view: what most say counts, and else what more say than anything else. */
-  async function find(): Promise<{ master: RedisNode; isSure: boolean }> {
+  async function findAnew(): Promise<Found> {
     const asked = candidates();
+    const names = new Set(asked.map(nameOf));
+    for (const [name, client] of known) if (!names.has(name)) client.disconnect();
     const votes = new Map<string, { master: RedisNode; count: number }>();
     const agreed = Promise.withResolvers<RedisNode>();
     let reason: unknown;
@@ -82,31 +103,40 @@ export function createMasterFinder(options: {
   }
 
   async function askOne(node: RedisNode): Promise<Told> {
+    const client = known.get(nameOf(node)) ?? acquaint(node);
+    // A connection that cannot be had tells why in an event only.
+    let reason: Error | undefined;
+    const hear = (error: Error) => {
+      reason = error;
+    };
+    client.on('error', hear);
+    try {
+      return await options.ask(client, node);
+    } catch (error) {
+      client.disconnect();
+      throw reason ?? error;
+    } finally {
+      client.off('error', hear);
+    }
+  }
+
+  function acquaint(node: RedisNode): Redis {
+    if (isClosed) throw new Error('Connection is closed.');
     const client = new Redis({
       ...node,
       ...options.login,
       ...(tls ? { tls: {} } : {}),
-      lazyConnect: true,
       enableReadyCheck: false,
       retryStrategy: () => null,
-      maxRetriesPerRequest: 0,
       connectTimeout: timeoutMs,
       commandTimeout: timeoutMs,
       socketTimeout: timeoutMs,
     });
-    // A connection that cannot be had tells why in an event only.
-    let reason: Error | undefined;
-    client.on('error', (error: Error) => {
-      reason = error;
-    });
-    try {
-      await client.connect();
-      return await options.ask(client, node);
-    } catch (error) {
-      throw reason ?? error;
-    } finally {
-      client.disconnect();
-    }
+    // Who asks hears of it.
+    client.on('error', () => undefined);
+    client.once('end', () => known.delete(nameOf(node)));
+    known.set(nameOf(node), client);
+    return client;
   }
 
   function letGoOfAllBut(master: string): void {
@@ -116,11 +146,13 @@ export function createMasterFinder(options: {
   return {
     async look() {
       // Nobody is connected, or somebody asks already.
-      if (streams.size === 0 || isLooking) return;
-      isLooking = true;
+      if (streams.size === 0 || finding !== undefined) return;
       const found = await find().catch(() => undefined);
-      isLooking = false;
       if (found?.isSure) letGoOfAllBut(nameOf(found.master));
+    },
+    close() {
+      isClosed = true;
+      for (const client of known.values()) client.disconnect();
     },
     Connector: class MasterConnector extends AbstractConnector {
       #searches = 0;

@@ -12,6 +12,8 @@ export interface Topology {
   readonly sharded: boolean;
   /** To be called now and then: lets go of connections to a server that lost its place without a word. Never rejects. */
   look(): Promise<void>;
+  /** Asks nobody any more. */
+  close(): void;
 }
 
 /**
@@ -31,21 +33,22 @@ export function topologyOf(options: { url: string; key: string; timeoutMs: numbe
         options: { ...nodes[0], ...login, ...secure, db: address.db },
         sharded: false,
         look: async () => undefined,
+        close: () => undefined,
       };
     case 'sentinel': {
-      const { Connector, look } = createMasterFinder({
+      const { Connector, look, close } = createMasterFinder({
         nodes,
         login: loginOf(address.sentinels),
         tls,
         timeoutMs,
         ask: (client, node) => askSentinel(client, node, address.master),
       });
-      return { options: { ...login, ...secure, db: address.db, Connector }, sharded: false, look };
+      return { options: { ...login, ...secure, db: address.db, Connector }, sharded: false, look, close };
     }
     case 'cluster': {
       const ask = (client: Redis, node: RedisNode) => askNode(client, node, options.key);
-      const { Connector, look } = createMasterFinder({ nodes, login, tls, timeoutMs, ask });
-      return { options: { ...login, ...secure, Connector }, sharded: true, look };
+      const { Connector, look, close } = createMasterFinder({ nodes, login, tls, timeoutMs, ask });
+      return { options: { ...login, ...secure, Connector }, sharded: true, look, close };
     }
   }
 }

@@ -4,7 +4,7 @@ import { tellStory } from '../support/failover-story.ts';
 import { openRedisSentinel } from '../support/redis-sentinel.ts';
 
 test('under sentinels two replicas are one controller, through a failover asked for and one forced', async (t) => {
-  t.timeout(120_000);
+  t.timeout(240_000);
   await using redis = await openRedisSentinel();
   await tellStory(t, redis);
 });

@@ -11,6 +11,12 @@ const masterName = 'moolai-master';
 const downAfterMs = 1_000;
 const failoverTimeoutMs = 5_000;
 
+/**
+ * One that did not get the processor for two seconds trusts its clock no more, and does nothing for so long.
+ * Source: https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#tilt-mode
+ */
+const tiltMs = 30_000;
+
 /** All of it goes when it is disposed, or this process ends. */
 export async function openRedisSentinel(): Promise<RedisPair> {
   await using opening = new AsyncDisposableStack();
@@ -64,12 +70,16 @@ export async function openRedisSentinel(): Promise<RedisPair> {
     return { master, replica };
   }
   const untilAllSay = (master: RedisProcess) =>
-    until('all sentinels to know the new master', async () => {
-      const told = await Promise.all(sentinels.map(masterOf));
-      return (
-        told.every((one) => one === master) && (await infoOf(master, 'replication', 'role')) === 'master'
-      );
-    });
+    until(
+      'all sentinels to know the new master',
+      async () => {
+        const told = await Promise.all(sentinels.map(masterOf));
+        return (
+          told.every((one) => one === master) && (await infoOf(master, 'replication', 'role')) === 'master'
+        );
+      },
+      tiltMs * 2,
+    );
   async function isBack(one: RedisProcess): Promise<void> {
     await until(
       'the other one to follow',
