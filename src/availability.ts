@@ -2,22 +2,28 @@
 import type { Log } from './log.ts';
 
 export interface Availability {
-  /** The store did not answer, or could not be reached. */
-  failed(error: unknown): void;
+  /**
+   * The store did not answer what was asked at `askedAtMs` (by `performance.now()`; now, if not said), or could not be
+   * reached. What was asked before its last answer says nothing: it may have been asked during an outage that is over.
+   */
+  failed(error: unknown, askedAtMs?: number): void;
   /** The store answered what was asked at `askedAtMs` (by `performance.now()`); an older answer says nothing. */
   answered(askedAtMs: number): void;
 }
 
 export function createAvailability(store: string, log: Log): Availability {
   let awaySinceMs: number | undefined;
+  let answeredAtMs = Number.NEGATIVE_INFINITY;
   return {
-    failed(error) {
-      if (awaySinceMs !== undefined) return;
+    failed(error, askedAtMs = performance.now()) {
+      if (awaySinceMs !== undefined || askedAtMs < answeredAtMs) return;
       awaySinceMs = performance.now();
       log.warn({ event: 'store_away' }, `${store} is away: ${reasonOf(error)}`);
     },
     answered(askedAtMs) {
-      if (awaySinceMs === undefined || askedAtMs < awaySinceMs) return;
+      if (awaySinceMs !== undefined && askedAtMs < awaySinceMs) return;
+      answeredAtMs = performance.now();
+      if (awaySinceMs === undefined) return;
       const seconds = ((performance.now() - awaySinceMs) / 1_000).toFixed(1);
       awaySinceMs = undefined;
       log.warn({ event: 'store_back' }, `${store} is back, after ${seconds} s`);

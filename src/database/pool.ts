@@ -97,7 +97,7 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
       return answer;
     } catch (error) {
       const failure = error instanceof Error ? orm.driver.convertException(error) : error;
-      if (isPostgresAway(failure)) availability.failed(error);
+      if (isPostgresAway(failure)) availability.failed(error, askedAtMs);
       throw failure;
     }
   }
