@@ -89,17 +89,26 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
   const pool = await orm.driver.getConnection().getNativeClient();
   pool.on('connect', (client: PooledClient) => bindClient(client, bounds));
 
-  async function asked<T>(work: () => Promise<T>): Promise<T> {
+  /** What work of Postgres's throws, as MikroORM's; that it is away is told. */
+  async function tried<T>(work: () => Promise<T>): Promise<T> {
     const askedAtMs = performance.now();
     try {
-      const answer = await work();
-      availability.answered(askedAtMs);
-      return answer;
+      return await work();
     } catch (error) {
       const failure = error instanceof Error ? orm.driver.convertException(error) : error;
       if (isPostgresAway(failure)) availability.failed(error, askedAtMs);
       throw failure;
     }
+  }
+
+  /** A connection that lies idle in the pool is no answer: it may have died, and nobody noticed yet. */
+  const connected = () => tried(async () => await pool.connect());
+
+  async function asked<T>(work: () => Promise<T>): Promise<T> {
+    const askedAtMs = performance.now();
+    const answer = await tried(work);
+    availability.answered(askedAtMs);
+    return answer;
   }
 
   /** What the connection is to be released with: one on which something failed is not given to the next. */
@@ -114,7 +123,7 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
         (await ask(client, text, parameters)).rows;
 
     const query: Query = async (text, parameters) => {
-      const client = await asked(async () => await pool.connect());
+      const client = await connected();
       let broken: Error | undefined;
       try {
         return await queryOn(client)(text, parameters);
@@ -127,7 +136,7 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
     };
 
     async function once<T>(work: (query: Query) => Promise<T>): Promise<T> {
-      const client = await asked(async () => await pool.connect());
+      const client = await connected();
       const query = queryOn(client);
       let broken: Error | undefined;
       try {
