@@ -4,26 +4,32 @@ import { z } from 'zod';
 
 /**
  * The flags of this process, each a text that the schema takes.
+ * @param words the name under which the schema takes what is no flag, as a list; absent where there is none
  * @returns undefined where there is nothing to do: the help was shown, or what is wrong (exit code 2)
  */
 export function readFlags<Flags extends z.ZodType>(
   names: readonly string[],
   schema: Flags,
   usage: string,
+  words?: string,
 ): z.output<Flags> | undefined {
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
+      allowPositionals: words !== undefined,
       options: {
         ...Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])),
         help: { type: 'boolean', short: 'h' },
       },
     });
-    if (values.help !== true) return schema.parse(values);
+    if (values.help !== true)
+      return schema.parse(words === undefined ? values : { ...values, [words]: positionals });
     process.stdout.write(usage);
   } catch (error) {
     const faults =
       error instanceof z.ZodError
-        ? error.issues.map(({ path, message }) => `--${String(path[0])}: ${message}`).join('\n')
+        ? error.issues
+            .map(({ path, message }) => `${path[0] === words ? '' : `--${String(path[0])}: `}${message}`)
+            .join('\n')
         : error instanceof Error && error.message;
     process.stderr.write(`${faults}\n\n${usage}`);
     process.exitCode = 2;

@@ -35,6 +35,8 @@ export interface ClusterOptions {
   /** Replaces shipped settings, a section at a time. */
   readonly config?: SettingsChanges;
   readonly env?: NodeJS.ProcessEnv;
+  /** Postgres as in production: each commit is on the disk. Default false. */
+  readonly durable?: boolean;
 }
 
 /** Opens stores and replicas, with the settings as they are shipped. All of it goes when it is disposed, or we end. */
@@ -44,7 +46,7 @@ export async function openCluster(options: ClusterOptions): Promise<Cluster> {
   const folder = await mkdtemp(join(tmpdir(), 'moolai-cluster-'));
   guard.remove(folder);
   const [postgres, redis] = await Promise.all([
-    openPostgres({ folder, guard }),
+    openPostgres({ folder, guard, durable: options.durable ?? false }),
     openRedisServer({ folder, guard }),
   ]);
   const orm = opening.adopt(

@@ -28,11 +28,13 @@ export interface OwnRedis extends OwnStore {
 interface Place {
   readonly folder: string;
   readonly guard: Guard;
+  /** As in production: what is committed outlives the machine. Default false, which is quicker. */
+  readonly durable?: boolean;
 }
 
-export async function openPostgres({ folder, guard }: Place): Promise<OwnStore> {
+export async function openPostgres({ folder, guard, durable = false }: Place): Promise<OwnStore> {
   const port = await freePort();
-  const options = { folder: join(folder, 'postgres'), port, durable: false, onProgress: () => undefined };
+  const options = { folder: join(folder, 'postgres'), port, durable, onProgress: () => undefined };
   return ownStore(() => startPostgres(options), guard);
 }
 

@@ -1,0 +1,5 @@
+// Owns the list of contests, in the order in which they are held.
+import type { Contest } from './contest.ts';
+import { heartbeats } from './contests/heartbeats.ts';
+
+export const contests: readonly Contest[] = [heartbeats];
