@@ -44,6 +44,24 @@ test('a rise within what the points scatter is none, and the same rise without i
   );
 });
 
+test('of what is cleaned up now and then the lows count, and they take their time to show', (t) => {
+  const minutes = (count: number, value: (at: number) => number) => ({
+    name: 'a line',
+    points: Array.from({ length: count * 12 }, (_, nth) => [nth * 5, value(nth * 5)] as const),
+  });
+  // Teeth of 45 seconds, each higher than the one before.
+  const saw = (at: number) => 100 + (at % 45) * (1 + at / 100);
+  t.false(judgeLine(minutes(15, saw), bounds).flat);
+  t.true(judgeLine(minutes(15, saw), { ...bounds, lows: true }).flat);
+  t.false(
+    judgeLine(
+      minutes(15, (at) => saw(at) + at),
+      { ...bounds, lows: true },
+    ).flat,
+  );
+  t.is(judgeLine(minutes(2, saw), { ...bounds, lows: true }).flat, undefined);
+});
+
 test('a rise of next to nothing is compared with what would matter', (t) => {
   const tiny = line((at) => at / 1_000);
   t.true(judgeLine(tiny, bounds).flat);

@@ -27,8 +27,8 @@ export function drawGrowth(samples: readonly Sample[]): string {
   const height = Math.ceil(panelNames.length / columns) * cell.height;
   const drawn = panelNames.map((panel, at) => {
     const place = `translate(${(at % columns) * cell.width} ${Math.floor(at / columns) * cell.height})`;
-    const flat = verdicts.every((verdict) => verdict.panel !== panel || verdict.flat);
-    return `<g transform="${place}">${drawPanel(panel, linesOf(samples, panel), seconds, flat)}</g>`;
+    const grows = !verdicts.every((verdict) => verdict.panel !== panel || verdict.flat !== false);
+    return `<g transform="${place}">${drawPanel(panel, linesOf(samples, panel), seconds, grows)}</g>`;
   });
   const about = `Nine charts over ${shorten(seconds / 60)} minutes`;
   return [
@@ -39,7 +39,7 @@ export function drawGrowth(samples: readonly Sample[]): string {
   ].join('\n');
 }
 
-function drawPanel(panel: PanelName, lines: readonly Line[], seconds: number, flat: boolean): string {
+function drawPanel(panel: PanelName, lines: readonly Line[], seconds: number, grows: boolean): string {
   const { title, unit } = panels[panel];
   const most = ceilingOf(Math.max(0, ...lines.flatMap(({ points }) => points.map(([, value]) => value))));
   const x = (at: number) => plot.left + (seconds === 0 ? 0 : (at / seconds) * plot.width);
@@ -60,7 +60,7 @@ function drawPanel(panel: PanelName, lines: readonly Line[], seconds: number, fl
     return `<polyline stroke="${colorOf(nth)}" points="${path}"/>`;
   });
   return [
-    `<text class="title" x="8" y="18">${title}${unit === '' ? '' : `, ${unit}`}: ${flat ? 'flat' : 'grows'}</text>`,
+    `<text class="title" x="8" y="18">${title}${unit === '' ? '' : `, ${unit}`}${grows ? ', which grows' : ''}</text>`,
     `<text x="8" y="34">${lines.map(({ name }, nth) => `<tspan fill="${colorOf(nth)}">■</tspan> ${readable(name)}`).join('  ')}</text>`,
     ...grid,
     ...times,

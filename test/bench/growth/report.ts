@@ -8,9 +8,10 @@ export function describeGrowth(samples: readonly Sample[]): string {
   if (last === undefined || samples.length < 4) return 'Not enough was seen to tell whether anything grows.';
   const rows = judgeAll(samples).map(({ panel, line, mean, rise, scatter, flat }) => {
     const { title, unit, atMost } = panels[panel];
-    const told = `${rise < 0 ? '−' : '+'}${shorten(Math.abs(rise * 100))}%`;
+    const rose = `${rise < 0 ? '−' : '+'}${shorten(Math.abs(rise * 100))}%`;
     const why = rise > atMost && flat ? ` (within what its points scatter, ${shorten(scatter * 100)}%)` : '';
-    return `  ${flat ? '✔' : '✘'} ${title}, ${line}: ${shorten(mean)}${unit === '' ? '' : ` ${unit}`}, ${told}${why} (flat: at most +${atMost * 100}%)`;
+    const told = flat === undefined ? 'too short a run to tell' : rose;
+    return `  ${flat === undefined ? '–' : flat ? '✔' : '✘'} ${title}, ${line}: ${shorten(mean)}${unit === '' ? '' : ` ${unit}`}, ${told}${why} (flat: at most +${atMost * 100}%)`;
   });
   const reconnects = samples.reduce((sum, sample) => sum + sample.reconnects, 0);
   const faults = Object.entries(last.faults).map(([what, times]) => `${times} × ${what}`);

@@ -20,16 +20,18 @@ export interface Panel {
   readonly atMost: number;
   /** A rise is compared with this at least: a tenth more of next to nothing is nothing. In the panel's unit. */
   readonly ofAtLeast: number;
+  /** It rises until somebody cleans up, a collector or a vacuum: what counts is what is left then. */
+  readonly lows?: boolean;
 }
 
 /** In the order in which they are shown. */
 export const panels = {
-  heap: { title: 'Heap of a replica', unit: 'MB', atMost: 0.1, ofAtLeast: 20 },
+  heap: { title: 'Heap of a replica', unit: 'MB', atMost: 0.1, ofAtLeast: 20, lows: true },
   resident: { title: 'Memory of a replica (RSS)', unit: 'MB', atMost: 0.1, ofAtLeast: 50 },
   lag: { title: 'Event loop lag, 99 of 100 below', unit: 'ms', atMost: 0.2, ofAtLeast: 20 },
   redis: { title: 'Memory of Redis', unit: 'MB', atMost: 0.1, ofAtLeast: 5 },
   keys: { title: 'Keys in Redis', unit: '', atMost: 0.1, ofAtLeast: 100 },
-  dead: { title: 'Dead rows', unit: '', atMost: 0.2, ofAtLeast: 1_000 },
+  dead: { title: 'Dead rows', unit: '', atMost: 0.2, ofAtLeast: 1_000, lows: true },
   tables: { title: 'Tables with their indexes', unit: 'MB', atMost: 0.1, ofAtLeast: 1 },
   sends: { title: 'Call of /send to answer', unit: 'ms', atMost: 0.2, ofAtLeast: 10 },
   beats: { title: 'Heartbeat to acknowledgement', unit: 'ms', atMost: 0.2, ofAtLeast: 10 },

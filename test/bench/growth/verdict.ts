@@ -1,5 +1,5 @@
 // Owns the verdict on a line over time: flat, or by how much it grows.
-import { type PanelName, panelNames, panels, type Sample } from './samples.ts';
+import { type Panel, type PanelName, panelNames, panels, type Sample } from './samples.ts';
 
 export interface Line {
   readonly name: string;
@@ -16,8 +16,13 @@ export interface Verdict {
   readonly rise: number;
   /** So much of the mean is within what its points scatter. */
   readonly scatter: number;
-  readonly flat: boolean;
+  /** Undefined where the run was too short to tell. */
+  readonly flat: boolean | undefined;
 }
+
+/** A full collection of the heap, or a vacuum, falls into each. */
+const stretchSeconds = 60;
+const fewestStretches = 3;
 
 export function linesOf(samples: readonly Sample[], panel: PanelName): Line[] {
   const names = new Set(samples.flatMap(({ values }) => [...(values.get(panel)?.keys() ?? [])]));
@@ -42,10 +47,11 @@ export function judgeAll(samples: readonly Sample[]): Verdict[] {
  */
 export function judgeLine(
   { points }: Line,
-  { atMost, ofAtLeast }: { atMost: number; ofAtLeast: number },
+  { atMost, ofAtLeast, lows = false }: Pick<Panel, 'atMost' | 'ofAtLeast' | 'lows'>,
 ): Pick<Verdict, 'mean' | 'rise' | 'scatter' | 'flat'> {
   const last = points.at(-1)?.[0] ?? 0;
-  const half = points.filter(([at]) => at >= last / 2);
+  const looked = points.filter(([at]) => at >= last / 2);
+  const half = lows ? lowsOf(looked) : looked;
   const [meanAt, mean] = [meanOf(half.map(([at]) => at)), meanOf(half.map(([, value]) => value))];
   const spread = sumOf(half.map(([at]) => (at - meanAt) ** 2));
   const slope = spread === 0 ? 0 : sumOf(half.map(([at, value]) => (at - meanAt) * (value - mean))) / spread;
@@ -53,7 +59,19 @@ export function judgeLine(
   const slopeError = half.length > 2 && spread > 0 ? Math.sqrt(residuals / (half.length - 2) / spread) : 0;
   const perMean = last / 2 / Math.max(Math.abs(mean), ofAtLeast);
   const [rise, scatter] = [slope * perMean, 2 * slopeError * perMean];
-  return { mean, rise, scatter, flat: rise <= atMost || rise <= scatter };
+  const tooShort = lows && half.length < fewestStretches;
+  return { mean, rise, scatter, flat: tooShort ? undefined : rise <= atMost || rise <= scatter };
+}
+
+/** The least of each stretch that was seen whole. */
+function lowsOf(points: Line['points']): Line['points'] {
+  const last = points.at(-1)?.[0] ?? 0;
+  // Counted from the end, so that what the run came to is among them.
+  const stretches = Map.groupBy(points, ([at]) => Math.floor((last - at) / stretchSeconds));
+  const whole = Math.floor((last - (points[0]?.[0] ?? last)) / stretchSeconds);
+  return [...stretches].flatMap(([nth, stretch]) =>
+    nth < whole ? stretch.toSorted(([, one], [, other]) => one - other).slice(0, 1) : [],
+  );
 }
 
 function sumOf(values: readonly number[]): number {
