@@ -51,7 +51,9 @@ export function judgeLine(
 ): Pick<Verdict, 'mean' | 'rise' | 'scatter' | 'flat'> {
   const last = points.at(-1)?.[0] ?? 0;
   const looked = points.filter(([at]) => at >= last / 2);
-  const half = lows ? lowsOf(looked) : looked;
+  const whole = lows ? lowsOf(looked) : looked;
+  const tooShort = lows && whole.length < fewestStretches;
+  const half = tooShort ? looked : whole;
   const [meanAt, mean] = [meanOf(half.map(([at]) => at)), meanOf(half.map(([, value]) => value))];
   const spread = sumOf(half.map(([at]) => (at - meanAt) ** 2));
   const slope = spread === 0 ? 0 : sumOf(half.map(([at, value]) => (at - meanAt) * (value - mean))) / spread;
@@ -59,7 +61,6 @@ export function judgeLine(
   const slopeError = half.length > 2 && spread > 0 ? Math.sqrt(residuals / (half.length - 2) / spread) : 0;
   const perMean = last / 2 / Math.max(Math.abs(mean), ofAtLeast);
   const [rise, scatter] = [slope * perMean, 2 * slopeError * perMean];
-  const tooShort = lows && half.length < fewestStretches;
   return { mean, rise, scatter, flat: tooShort ? undefined : rise <= atMost || rise <= scatter };
 }
 
