@@ -18,7 +18,7 @@ export function describeGrowth(samples: readonly Sample[]): string {
   return [
     `Over the second half of ${shorten(last.atSeconds / 60)} minutes, ${last.connected} orchestrators connected, ${reconnects} reconnects in all:`,
     ...rows,
-    `  faults: ${faults.length === 0 ? 'none' : faults.join(', ')}`,
+    `  besides: ${faults.length === 0 ? 'nothing' : faults.join(', ')}`,
   ].join('\n');
 }
 
