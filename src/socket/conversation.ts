@@ -35,6 +35,7 @@ import { createReceipts } from './receipts.ts';
 import type { SendBuffers } from './send-buffer.ts';
 import type { Session, Sessions } from './sessions.ts';
 import { createTurnstile } from './turnstile.ts';
+import { sendTogether } from './write-once.ts';
 
 export interface ConversationContext {
   connections: Connections;
@@ -53,8 +54,8 @@ export interface ConversationContext {
   handshakeTimeoutMs: number;
   unacknowledgedBeats: number;
   eventsPerSecond: number;
-  /** Tells the other replicas that the connection of this epoch counts now. */
-  announce(orchestratorId: string, owner: Owner): void;
+  /** Tells the other replicas that the connection of this epoch, which is one of this node, counts now. */
+  announce(orchestratorId: string, epoch: number): void;
   /** Handles frames that waited for the orchestrator of this new session, oldest first. */
   forward(frames: readonly Frame[], session: Session): void;
   draining(): boolean;
@@ -277,7 +278,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (!repeated) entered.older?.supersede(owner);
     // Without a previous owner there may still be one: Redis was away, or has lost it.
     if (previous === undefined || previous.nodeId !== nodeId)
-      context.announce(connection.orchestratorId, owner);
+      context.announce(connection.orchestratorId, connection.epoch);
     // Gone before it was welcomed: it has taken the place of an older connection all the same.
     if (socket.disconnected) return depart();
     welcome(opened, acknowledge);
@@ -296,10 +297,12 @@ export function startConversation(socket: Socket, context: ConversationContext):
       ts: new Date(clock.now()).toISOString(),
     };
     log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] Orchestrator ${id} connected`);
-    acknowledge?.(ack);
-    socket.emit('handshake_ack', ack);
-    log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] handshake_ack sent to ${id}`);
-    provisions.first(id, introduced);
+    sendTogether(socket, () => {
+      acknowledge?.(ack);
+      socket.emit('handshake_ack', ack);
+      log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] handshake_ack sent to ${id}`);
+      provisions.first(id, introduced);
+    });
   }
 
   async function beat(at: Session, payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {

@@ -21,11 +21,12 @@ import type { SocketError } from './protocol.ts';
 import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
+import { openInOneWrite } from './write-once.ts';
 
 /** What one replica tells all others, through the adapter. */
 interface ClusterEvents {
-  /** A connection counts now: whoever holds an older one of this id lets it go. */
-  owner(orchestratorId: string, owner: Owner): void;
+  /** Connections of this node count now: whoever holds an older one of such an id lets it go. */
+  owners(nodeId: string, connections: readonly [orchestratorId: string, epoch: number][]): void;
   /** Close a connection, of any epoch up to this one. */
   close(orchestratorId: string, epoch: number, error: SocketError): void;
   /** An independence flag has changed. */
@@ -64,6 +65,20 @@ export interface Sockets {
   readonly unreadBytes: number;
   /** Closes every connection; resolves when all their ends are written. */
   close(): Promise<void>;
+}
+
+/** Gathers what is to be announced until the end of a turn of the event loop: a batch commits many handshakes at once. */
+function createAnnouncement(tell: (counting: [orchestratorId: string, epoch: number][]) => void) {
+  let counting: [orchestratorId: string, epoch: number][] = [];
+  return (orchestratorId: string, epoch: number): void => {
+    counting.push([orchestratorId, epoch]);
+    if (counting.length > 1) return;
+    setImmediate(() => {
+      const told = counting;
+      counting = [];
+      tell(told);
+    });
+  };
 }
 
 export function openSockets(options: {
@@ -109,6 +124,7 @@ export function openSockets(options: {
     adapter: openAdapter(redis, keys),
   });
   routeExactly(options.http, io, others);
+  openInOneWrite(io);
   guardGate({ ...options, ...options.context, engine: io.engine });
   io.engine.use(createDoorway({ ...options, now: () => performance.now(), closing: () => closing }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
@@ -121,7 +137,7 @@ export function openSockets(options: {
     ...options.context,
     sessions,
     sendBuffers,
-    announce: (orchestratorId, owner) => io.serverSideEmit('owner', orchestratorId, owner),
+    announce: createAnnouncement((counting) => io.serverSideEmit('owners', options.context.nodeId, counting)),
     forward: (frames, session) => options.onFrames(frames, session.emit),
     draining: () => draining,
     departing(written) {
@@ -158,7 +174,9 @@ export function openSockets(options: {
     }
     if (session.mayStay()) context.forward(parked, session);
   }
-  io.on('owner', (...told) => void onOwner(...told));
+  io.on('owners', (nodeId, counting) => {
+    for (const [id, epoch] of counting) void onOwner(id, { epoch, nodeId });
+  });
   io.on('close', (...told) => void onClose(...told));
   io.on('independence', options.onIndependence);
   io.on('registered', (id) => void onRegistered(id));
