@@ -21,7 +21,7 @@ import type { SocketError } from './protocol.ts';
 import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
-import { openInOneWrite } from './write-once.ts';
+import { OneWriteWebsockets } from './write-once.ts';
 
 /** What one replica tells all others, through the adapter. */
 interface ClusterEvents {
@@ -116,6 +116,7 @@ export function openSockets(options: {
     addTrailingSlash: false,
     serveClient: false,
     perMessageDeflate: false,
+    wsEngine: OneWriteWebsockets,
     maxHttpBufferSize: options.frameLimitBytes,
     pingInterval: options.pingIntervalMs,
     pingTimeout: options.pingTimeoutMs,
@@ -124,7 +125,6 @@ export function openSockets(options: {
     adapter: openAdapter(redis, keys),
   });
   routeExactly(options.http, io, others);
-  openInOneWrite(io);
   guardGate({ ...options, ...options.context, engine: io.engine });
   io.engine.use(createDoorway({ ...options, now: () => performance.now(), closing: () => closing }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);

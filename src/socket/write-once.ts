@@ -1,6 +1,7 @@
 // Owns sending what goes out on one connection at one time in one write: the kernel takes many bytes as quickly as few.
 import type { Duplex } from 'node:stream';
-import type { Server, Socket } from 'socket.io';
+import type { Socket } from 'socket.io';
+import { WebSocketServer } from 'ws';
 
 /**
  * Calls `send`, and gives the packets that it emits to the connection together, in their order.
@@ -37,17 +38,12 @@ function canCork(it: unknown): it is Pick<Duplex, 'cork' | 'uncork'> {
   return typeof it === 'object' && it !== null && 'cork' in it && 'uncork' in it;
 }
 
-/** Answers an upgrade and opens the connection in one write: call before the first upgrade. */
-export function openInOneWrite({ engine }: Pick<Server, 'engine'>): void {
-  const upgrades: unknown = Reflect.get(engine, 'ws');
-  const handle: unknown =
-    typeof upgrades === 'object' && upgrades !== null && Reflect.get(upgrades, 'handleUpgrade');
-  if (typeof upgrades !== 'object' || upgrades === null || typeof handle !== 'function')
-    throw new Error('this version of Engine.IO answers upgrades elsewhere');
-  Reflect.set(upgrades, 'handleUpgrade', (request: unknown, socket: Duplex, ...more: unknown[]) => {
+/** For the `wsEngine` option of Socket.IO's server: an upgrade is answered, and the connection opened, in one write. */
+export class OneWriteWebsockets extends WebSocketServer {
+  override handleUpgrade(...[request, socket, ...more]: Parameters<WebSocketServer['handleUpgrade']>): void {
     socket.cork();
     // Engine.IO opens the connection before this turn of the event loop ends.
     setImmediate(() => socket.uncork());
-    Reflect.apply(handle, upgrades, [request, socket, ...more]);
-  });
+    super.handleUpgrade(request, socket, ...more);
+  }
 }
