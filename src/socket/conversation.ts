@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type { Tokens } from '../access/tokens.ts';
 import { reasonOf } from '../availability.ts';
 import type { Clock } from '../clock.ts';
+import type { Emit } from '../fleet/arrivals.ts';
 import type { Connections, Opened } from '../fleet/connections.ts';
 import { asFleetError } from '../fleet/errors.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
@@ -71,7 +72,12 @@ export function startConversation(socket: Socket, context: ConversationContext):
   let session: Session | undefined;
   let superseded = false;
   let sentAway: NodeJS.Timeout | undefined;
-  const emit = createEmission(socket, createReceipts(socket), clock);
+  let emission: Emit | undefined;
+  // Most are never sent anything, or not for long.
+  const emit: Emit = (...frame) => {
+    emission ??= createEmission(socket, createReceipts(socket), clock);
+    return emission(...frame);
+  };
   const notices = createNotices(socket);
   const identity = createIdentity(socket, { ...context, notices });
   const provisions = createProvisions({ ...context, socket, notices, identity });

@@ -21,6 +21,7 @@ import type { SocketError } from './protocol.ts';
 import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
+import { shedAnswers, shedRequest } from './shed.ts';
 import { OneWriteWebsockets } from './write-once.ts';
 
 /** What one replica tells all others, through the adapter. */
@@ -33,6 +34,13 @@ interface ClusterEvents {
   independence(): void;
   /** The rows of an orchestrator were changed by a registration. */
   registered(orchestratorId: string): void;
+}
+
+/** As Engine.IO tells of it. */
+interface RefusedConnection {
+  readonly req: IncomingMessage;
+  readonly code: number;
+  readonly message: string;
 }
 
 /** How often a drain asks those who are due. */
@@ -129,9 +137,12 @@ export function openSockets(options: {
   io.engine.use(createDoorway({ ...options, now: () => performance.now(), closing: () => closing }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
   boundReflexes({ ...options.context, engine: io.engine, limitBytes: options.sendBufferBytes });
-  io.engine.on('connection_error', (error: { code: number; message: string }) =>
-    log.debug({ source: 'socket' }, `A connection was refused: ${error.message} (${error.code})`),
-  );
+  shedAnswers(io);
+  io.engine.on('connection_error', ({ req, code, message }: RefusedConnection) => {
+    // It is destroyed next, with all that is held back.
+    req.socket.uncork();
+    log.debug({ source: 'socket' }, `A connection was refused: ${message} (${code})`);
+  });
 
   const context: ConversationContext = {
     ...options.context,
@@ -146,7 +157,10 @@ export function openSockets(options: {
     },
   };
   io.use(createIdentification({ ...context, addressOf: options.addressOf }));
-  io.on('connection', (socket) => startConversation(socket, context));
+  io.on('connection', (socket) => {
+    shedRequest(socket);
+    startConversation(socket, context);
+  });
 
   // Both may overtake the handshake of the very session that they mean.
   async function onOwner(orchestratorId: string, owner: Owner): Promise<void> {
