@@ -2,11 +2,11 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
-import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
 import type { Metrics } from '../metrics.ts';
 import { shareRead } from '../shared-read.ts';
 import { PresenceIncomplete } from './failures.ts';
 import type { Keys } from './keys.ts';
+import { asOwner, createPlaces } from './places.ts';
 import { loadScript } from './script.ts';
 
 /** The connection that counts for an orchestrator. */
@@ -42,7 +42,7 @@ export interface Seen {
 export interface Presence {
   /**
    * Makes a connection of this node the one that counts, unless one with a higher epoch does.
-   * Atomic. What looks like a credential in its metadata is not written. Frames that were parked for the orchestrator come with the answer, oldest first, and are parked no more.
+   * Atomic; those asked for at once are written together. What looks like a credential in its metadata is not written. Frames that were parked for the orchestrator come with the answer, oldest first, and are parked no more.
    */
   claim(
     orchestratorId: string,
@@ -95,10 +95,6 @@ export interface Presence {
 
 const bucketMs = 10_000;
 const ownersReply = z.array(z.string());
-const claimReply = z.union([
-  z.tuple([z.literal(1), z.string()], z.string()),
-  z.tuple([z.literal(0), z.string()]),
-]);
 
 export function createPresence(options: {
   redis: Redis;
@@ -109,8 +105,7 @@ export function createPresence(options: {
   metrics: Pick<Metrics, 'batch'>;
 }): Presence {
   const { redis, keys, nodeId } = options;
-  const claimScript = loadScript(redis, 'claim');
-  const releaseScript = loadScript(redis, 'release');
+  const places = createPlaces(options);
   const ownersScript = loadScript(redis, 'owners');
   const parkScript = loadScript(redis, 'park');
   const touchScript = loadScript(redis, 'touch');
@@ -179,28 +174,12 @@ export function createPresence(options: {
   }
 
   return {
-    async claim(orchestratorId, { epoch, entry, lastSeenMs }) {
-      // Here, where every entry passes once: ten thousand are read at a time.
-      const { name, metadata } = entry;
-      const shown = { ...entry, name: hideCredentialsInText(name), metadata: hideCredentials(metadata) };
-      const reply = claimReply.parse(
-        await claimScript(
-          [keys.owners, keys.presence(nodeId), keys.lastSeen, keys.parked(orchestratorId), keys.nodes],
-          [orchestratorId, epoch, nodeId, JSON.stringify(shown), lastSeenMs, keys.presence('')],
-        ),
-      );
-      if (reply[0] === 0) return { accepted: false, owner: asOwner(reply[1]) ?? { epoch, nodeId } };
-      return { accepted: true, previous: asOwner(reply[1]), parked: reply.slice(2).map(String) };
-    },
-    async release(orchestratorId, epoch) {
-      const keysOf = [keys.owners, keys.presence(nodeId), keys.lastSeen];
-      return (await releaseScript(keysOf, [orchestratorId, epoch, nodeId])) === 1;
-    },
+    claim: places.claim,
+    release: places.release,
     async forget(orchestratorId, epoch) {
       const owner = asOwner((await redis.hget(keys.owners, orchestratorId)) ?? '');
       if (owner === undefined || owner.epoch > epoch) return;
-      const keysOf = [keys.owners, keys.presence(owner.nodeId), keys.lastSeen];
-      await releaseScript(keysOf, [orchestratorId, owner.epoch, owner.nodeId]);
+      await places.releaseOf(owner, orchestratorId);
     },
     async owners(orchestratorIds) {
       if (orchestratorIds.length === 0) return [];
@@ -249,12 +228,6 @@ export function createPresence(options: {
     silenceExcused: async () => (await redis.exists(keys.silenceExcused)) === 1,
     settled: () => touches.idle(),
   };
-}
-
-function asOwner(text: string): Owner | undefined {
-  const space = text.indexOf(' ');
-  if (space < 0) return undefined;
-  return { epoch: Number(text.slice(0, space)), nodeId: text.slice(space + 1) };
 }
 
 function asScores(flat: readonly string[]): Map<string, number> {

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type { Tokens } from '../access/tokens.ts';
 import { reasonOf } from '../availability.ts';
 import type { Clock } from '../clock.ts';
+import type { Emit } from '../fleet/arrivals.ts';
 import type { Connections, Opened } from '../fleet/connections.ts';
 import { asFleetError } from '../fleet/errors.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
@@ -36,6 +37,7 @@ import type { SendBuffers } from './send-buffer.ts';
 import type { Session, Sessions } from './sessions.ts';
 import { takeBeats } from './shortcut.ts';
 import { createTurnstile } from './turnstile.ts';
+import { sendTogether } from './write-once.ts';
 
 export interface ConversationContext {
   connections: Connections;
@@ -54,8 +56,8 @@ export interface ConversationContext {
   handshakeTimeoutMs: number;
   unacknowledgedBeats: number;
   eventsPerSecond: number;
-  /** Tells the other replicas that the connection of this epoch counts now. */
-  announce(orchestratorId: string, owner: Owner): void;
+  /** Tells the other replicas that the connection of this epoch, which is one of this node, counts now. */
+  announce(orchestratorId: string, epoch: number): void;
   /** Handles frames that waited for the orchestrator of this new session, oldest first. */
   forward(frames: readonly Frame[], session: Session): void;
   draining(): boolean;
@@ -73,7 +75,12 @@ export function startConversation(socket: Socket, context: ConversationContext):
   let session: Session | undefined;
   let superseded = false;
   let sentAway: NodeJS.Timeout | undefined;
-  const emit = createEmission(socket, createReceipts(socket), clock);
+  let emission: Emit | undefined;
+  // Most are never sent anything, or not for long.
+  const emit: Emit = (...frame) => {
+    emission ??= createEmission(socket, createReceipts(socket), clock);
+    return emission(...frame);
+  };
   const notices = createNotices(socket);
   const identity = createIdentity(socket, { ...context, notices });
   const provisions = createProvisions({ ...context, socket, notices, identity });
@@ -294,7 +301,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (!repeated) entered.older?.supersede(owner);
     // Without a previous owner there may still be one: Redis was away, or has lost it.
     if (previous === undefined || previous.nodeId !== nodeId)
-      context.announce(connection.orchestratorId, owner);
+      context.announce(connection.orchestratorId, connection.epoch);
     // Gone before it was welcomed: it has taken the place of an older connection all the same.
     if (socket.disconnected) return depart();
     welcome(opened, acknowledge);
@@ -313,10 +320,12 @@ export function startConversation(socket: Socket, context: ConversationContext):
       ts: new Date(clock.now()).toISOString(),
     };
     log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] Orchestrator ${id} connected`);
-    acknowledge?.(ack);
-    socket.emit('handshake_ack', ack);
-    log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] handshake_ack sent to ${id}`);
-    provisions.first(id, introduced);
+    sendTogether(socket, () => {
+      acknowledge?.(ack);
+      socket.emit('handshake_ack', ack);
+      log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] handshake_ack sent to ${id}`);
+      provisions.first(id, introduced);
+    });
   }
 
   function beat(at: Session, payload: unknown, reply: AnswerBeat | undefined): void {
