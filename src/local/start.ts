@@ -60,7 +60,9 @@ async function start(): Promise<Omit<Running, 'stop'> & { isTokenNeeded: boolean
   const fault = await requireFreePort(http);
   if (fault !== undefined) throw new StartFault(fault);
 
-  const urls = await openMissingStores();
+  const opening = openMissingStores();
+  loadAhead(replicaCount);
+  const urls = await opening;
   // The terminal is for progress; the ring behind /api/v1/internal/logs has every line.
   const env = {
     LOG_LEVEL: 'warn',
@@ -81,6 +83,15 @@ async function start(): Promise<Omit<Running, 'stop'> & { isTokenNeeded: boolean
   stopping.signal.throwIfAborted();
   const { url, processUrl = url } = running;
   return { url, processUrl, isTokenNeeded: isTokenRequired(settings.auth) };
+}
+
+/** The stores are processes of their own: to load what comes behind them takes as long as they take to come up. */
+function loadAhead(replicaCount: number): void {
+  const schema = import('../database/migrate.ts');
+  // Of several replicas each loads its own.
+  const controller = replicaCount === 1 ? [import('../controller.ts'), import('../telemetry.ts')] : [];
+  // What cannot be loaded is told by whoever needs it.
+  Promise.all([schema, ...controller]).catch(() => undefined);
 }
 
 async function migrateSchema(databaseUrl: string): Promise<string[]> {

@@ -22,6 +22,7 @@ import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
 import { shedAnswers, shedRequest } from './shed.ts';
+import { parserWithShortcut } from './shortcut.ts';
 import { OneWriteWebsockets } from './write-once.ts';
 
 /** What one replica tells all others, through the adapter. */
@@ -131,6 +132,7 @@ export function openSockets(options: {
     connectTimeout: options.context.handshakeTimeoutMs,
     ...(options.corsOrigins.length > 0 ? { cors: { origin: [...options.corsOrigins] } } : {}),
     adapter: openAdapter(redis, keys),
+    parser: parserWithShortcut,
   });
   routeExactly(options.http, io, others);
   guardGate({ ...options, ...options.context, engine: io.engine });

@@ -1,6 +1,8 @@
 // Owns the order of one socket's events around its handshakes: what comes behind one waits for it, so many at most.
 
 export interface Turnstile {
+  /** Whether no handshake is under way. */
+  readonly open: boolean;
   /** How many events wait behind a handshake. */
   readonly waiting: number;
   /** Resolves when the handshakes before this call are answered, or have failed. */
@@ -17,6 +19,10 @@ export function createTurnstile(): Turnstile {
 class OrderedTurnstile implements Turnstile {
   #held: Promise<void> | undefined;
   #waiting = 0;
+
+  get open(): boolean {
+    return this.#held === undefined;
+  }
 
   get waiting(): number {
     return this.#waiting;

@@ -8,6 +8,8 @@ export interface StoreProxy {
   through(url: string): string;
   /** Bytes that clients have sent to the store so far, but for the goodbyes of idle connections to Postgres. */
   readonly sentBytes: number;
+  /** Bytes that the store has sent to clients so far. */
+  readonly receivedBytes: number;
   /** Closes every connection and refuses new ones. */
   cut(): void;
   /** Forwards nothing more on the connections there are, as if the network had lost them; new ones work. */
@@ -25,6 +27,7 @@ export async function openProxy(): Promise<StoreProxy> {
   let target: { host: string; port: number } | undefined;
   let isCut = false;
   let sentBytes = 0;
+  let receivedBytes = 0;
 
   const server = createServer((client) => {
     if (isCut || target === undefined) {
@@ -35,6 +38,9 @@ export async function openProxy(): Promise<StoreProxy> {
     join(client, store, sockets);
     client.on('data', (chunk: Buffer) => {
       if (!chunk.equals(goodbye)) sentBytes += chunk.length;
+    });
+    store.on('data', (chunk: Buffer) => {
+      receivedBytes += chunk.length;
     });
   });
   server.listen(0, '127.0.0.1');
@@ -56,6 +62,9 @@ export async function openProxy(): Promise<StoreProxy> {
     },
     get sentBytes() {
       return sentBytes;
+    },
+    get receivedBytes() {
+      return receivedBytes;
     },
     cut,
     stall() {
