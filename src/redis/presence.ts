@@ -2,11 +2,11 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
-import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
 import type { Metrics } from '../metrics.ts';
 import { shareRead } from '../shared-read.ts';
 import { PresenceIncomplete } from './failures.ts';
 import type { Keys } from './keys.ts';
+import { asOwner, createPlaces } from './places.ts';
 import { loadScript } from './script.ts';
 
 /** The connection that counts for an orchestrator. */
@@ -30,10 +30,19 @@ export interface Present extends PresenceEntry {
   last_seen: string;
 }
 
+/** Heartbeats that were written together. */
+export interface Seen {
+  readonly ids: string[];
+  /** Of each id the time of its last one, milliseconds since 1970. */
+  readonly atMs: number[];
+  /** How many they were. */
+  beats: number;
+}
+
 export interface Presence {
   /**
    * Makes a connection of this node the one that counts, unless one with a higher epoch does.
-   * Atomic. What looks like a credential in its metadata is not written. Frames that were parked for the orchestrator come with the answer, oldest first, and are parked no more.
+   * Atomic; those asked for at once are written together. What looks like a credential in its metadata is not written. Frames that were parked for the orchestrator come with the answer, oldest first, and are parked no more.
    */
   claim(
     orchestratorId: string,
@@ -56,8 +65,8 @@ export interface Presence {
     orchestratorId: string,
     frame: { json: string; ttlMs: number; sender: string; goneEpoch: number },
   ): Promise<Owner | 'sender' | undefined>;
-  /** Notes a heartbeat, in the next batch. Never fails: a note that Redis does not take is lost. */
-  seen(orchestratorId: string, atMs: number): void;
+  /** Notes heartbeats, in the next batch. Never fails: a note that Redis does not take is lost. */
+  seen(seen: Seen): void;
   get(orchestratorId: string): Promise<Present | undefined>;
   liveNodes(): Promise<string[]>;
   /**
@@ -86,10 +95,6 @@ export interface Presence {
 
 const bucketMs = 10_000;
 const ownersReply = z.array(z.string());
-const claimReply = z.union([
-  z.tuple([z.literal(1), z.string()], z.string()),
-  z.tuple([z.literal(0), z.string()]),
-]);
 
 export function createPresence(options: {
   redis: Redis;
@@ -100,8 +105,7 @@ export function createPresence(options: {
   metrics: Pick<Metrics, 'batch'>;
 }): Presence {
   const { redis, keys, nodeId } = options;
-  const claimScript = loadScript(redis, 'claim');
-  const releaseScript = loadScript(redis, 'release');
+  const places = createPlaces(options);
   const ownersScript = loadScript(redis, 'owners');
   const parkScript = loadScript(redis, 'park');
   const touchScript = loadScript(redis, 'touch');
@@ -109,18 +113,22 @@ export function createPresence(options: {
   const wholeScript = loadScript(redis, 'whole');
   const settleScript = loadScript(redis, 'settle');
 
-  const touches = createBatcher<{ id: string; atMs: number; beats: number }, undefined>({
+  const touches = createBatcher<Seen, undefined>({
     async flush(batch) {
-      const beats = batch.reduce((sum, touch) => sum + touch.beats, 0);
-      const pairs = batch.flatMap((touch) => [touch.atMs, touch.id]);
-      await touchScript([keys.lastSeen, keys.beats(Math.floor(options.now() / bucketMs))], [beats, ...pairs]);
+      for (const { ids, atMs, beats } of batch)
+        await touchScript(
+          [keys.lastSeen, keys.beats(Math.floor(options.now() / bucketMs))],
+          [beats, ...ids.flatMap((id, at) => [atMs[at] ?? 0, id])],
+        );
       return batch.map(() => undefined);
     },
-    merge: (older, newer) => ({
-      id: newer.id,
-      atMs: Math.max(older.atMs, newer.atMs),
-      beats: older.beats + newer.beats,
-    }),
+    merge(older, newer) {
+      older.ids.push(...newer.ids);
+      older.atMs.push(...newer.atMs);
+      older.beats += newer.beats;
+      return older;
+    },
+    weigh: ({ beats }) => beats,
     // Postgres holds the heartbeat; the next one brings Redis up to date.
     onFailure: () => 'refuse',
     watch: options.metrics.batch('last_seen'),
@@ -166,28 +174,12 @@ export function createPresence(options: {
   }
 
   return {
-    async claim(orchestratorId, { epoch, entry, lastSeenMs }) {
-      // Here, where every entry passes once: ten thousand are read at a time.
-      const { name, metadata } = entry;
-      const shown = { ...entry, name: hideCredentialsInText(name), metadata: hideCredentials(metadata) };
-      const reply = claimReply.parse(
-        await claimScript(
-          [keys.owners, keys.presence(nodeId), keys.lastSeen, keys.parked(orchestratorId), keys.nodes],
-          [orchestratorId, epoch, nodeId, JSON.stringify(shown), lastSeenMs, keys.presence('')],
-        ),
-      );
-      if (reply[0] === 0) return { accepted: false, owner: asOwner(reply[1]) ?? { epoch, nodeId } };
-      return { accepted: true, previous: asOwner(reply[1]), parked: reply.slice(2).map(String) };
-    },
-    async release(orchestratorId, epoch) {
-      const keysOf = [keys.owners, keys.presence(nodeId), keys.lastSeen];
-      return (await releaseScript(keysOf, [orchestratorId, epoch, nodeId])) === 1;
-    },
+    claim: places.claim,
+    release: places.release,
     async forget(orchestratorId, epoch) {
       const owner = asOwner((await redis.hget(keys.owners, orchestratorId)) ?? '');
       if (owner === undefined || owner.epoch > epoch) return;
-      const keysOf = [keys.owners, keys.presence(owner.nodeId), keys.lastSeen];
-      await releaseScript(keysOf, [orchestratorId, owner.epoch, owner.nodeId]);
+      await places.releaseOf(owner, orchestratorId);
     },
     async owners(orchestratorIds) {
       if (orchestratorIds.length === 0) return [];
@@ -202,9 +194,7 @@ export function createPresence(options: {
       const reply = z.string().parse(await parkScript(keysOf, args));
       return reply === 'sender' ? reply : asOwner(reply);
     },
-    seen(orchestratorId, atMs) {
-      touches.put(orchestratorId, { id: orchestratorId, atMs, beats: 1 });
-    },
+    seen: (seen) => touches.put('seen', seen),
     async get(orchestratorId) {
       return (await read([orchestratorId]))[0];
     },
@@ -238,12 +228,6 @@ export function createPresence(options: {
     silenceExcused: async () => (await redis.exists(keys.silenceExcused)) === 1,
     settled: () => touches.idle(),
   };
-}
-
-function asOwner(text: string): Owner | undefined {
-  const space = text.indexOf(' ');
-  if (space < 0) return undefined;
-  return { epoch: Number(text.slice(0, space)), nodeId: text.slice(space + 1) };
 }
 
 function asScores(flat: readonly string[]): Map<string, number> {

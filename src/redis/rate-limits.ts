@@ -21,6 +21,17 @@ export interface RateLimits {
   readonly handshakes: RateLimit;
 }
 
+/** Those who are counted together, in the order in which they came. */
+interface Group {
+  several: number;
+  readonly counted: PromiseWithResolvers<RateLimiterRes | undefined>;
+}
+
+/** There while somebody of that name is being counted. */
+interface Lane {
+  waiting: Group | undefined;
+}
+
 /** A limit of 0 is none. Windows are in whole seconds; each begins with the first that is counted in it. */
 export function createRateLimits(options: {
   redis: Redis;
@@ -78,19 +89,58 @@ export function createRateLimits(options: {
       // Who is over the limit costs Redis nothing until the window ends.
       inMemoryBlockOnConsumed: points,
     });
+    /** @returns what Redis has counted by now, with these; undefined where that is not known */
+    async function count(who: string, several: number): Promise<RateLimiterRes | undefined> {
+      if (awaySinceMs !== undefined) {
+        look(limiter, who);
+        return undefined;
+      }
+      try {
+        return await withPatience(patienceMs, limiter.consume(who, several));
+      } catch (why) {
+        if (why instanceof RateLimiterRes) return why;
+        failed(why);
+        return undefined;
+      }
+    }
+
+    const lanes = new Map<string, Lane>();
+
+    function nextOf(who: string, lane: Lane): void {
+      const { waiting } = lane;
+      lane.waiting = undefined;
+      if (waiting === undefined) lanes.delete(who);
+      else
+        void count(who, waiting.several).then((counted) => {
+          waiting.counted.resolve(counted);
+          nextOf(who, lane);
+        });
+    }
+
+    /** Whoever comes while others of the same name are being counted is counted with all who do. */
+    function join(who: string): Group {
+      const lane = lanes.get(who);
+      const group = lane?.waiting ?? { several: 0, counted: Promise.withResolvers() };
+      group.several += 1;
+      if (lane !== undefined) lane.waiting = group;
+      else {
+        const begun: Lane = { waiting: group };
+        lanes.set(who, begun);
+        nextOf(who, begun);
+      }
+      return group;
+    }
+
     return {
       async take(who) {
-        if (awaySinceMs !== undefined) {
-          look(limiter, who);
-          return undefined;
-        }
-        try {
-          await withPatience(patienceMs, limiter.consume(who));
-        } catch (why) {
-          if (why instanceof RateLimiterRes) return Math.max(1, Math.ceil(why.msBeforeNext / 1_000));
-          failed(why);
-        }
-        return undefined;
+        const group = join(who);
+        const place = group.several;
+        const counted = await group.counted.promise;
+        if (counted === undefined) return undefined;
+        // They are over the limit in the order in which they came. Of who is known to be, nothing is counted.
+        const { consumedPoints } = counted;
+        if (consumedPoints > 0 && consumedPoints - group.several + place <= points) return undefined;
+        return Math.max(1, Math.ceil(counted.msBeforeNext / 1_000));
       },
     };
   }
@@ -103,13 +153,13 @@ export function createRateLimits(options: {
 }
 
 /** @throws when the answer takes too long; one that came while this process was busy is not late */
-async function withPatience(patienceMs: number, answer: Promise<unknown>): Promise<void> {
+async function withPatience<T>(patienceMs: number, answer: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const late = () => reject(new Error(`Redis did not answer within ${patienceMs} ms`));
   // What has arrived meanwhile is read before the immediates of the same turn.
   const timer = setTimeout(() => setImmediate(late), patienceMs);
   try {
-    await Promise.race([answer, promise]);
+    return await Promise.race([answer, promise]);
   } finally {
     clearTimeout(timer);
   }

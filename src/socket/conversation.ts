@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type { Tokens } from '../access/tokens.ts';
 import { reasonOf } from '../availability.ts';
 import type { Clock } from '../clock.ts';
+import type { Emit } from '../fleet/arrivals.ts';
 import type { Connections, Opened } from '../fleet/connections.ts';
 import { asFleetError } from '../fleet/errors.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
@@ -13,7 +14,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Owner } from '../redis/presence.ts';
 import type { Admission } from './admission.ts';
-import { createBeats } from './beats.ts';
+import { type AnswerBeat, createBeatAck, createBeatAckRenderer, createBeats } from './beats.ts';
 import { createEmission } from './emission.ts';
 import { createEventRate } from './event-rate.ts';
 import { createIdentity } from './identity.ts';
@@ -34,7 +35,9 @@ import { createProvisions } from './provisions.ts';
 import { createReceipts } from './receipts.ts';
 import type { SendBuffers } from './send-buffer.ts';
 import type { Session, Sessions } from './sessions.ts';
+import { takeBeats } from './shortcut.ts';
 import { createTurnstile } from './turnstile.ts';
+import { sendTogether } from './write-once.ts';
 
 export interface ConversationContext {
   connections: Connections;
@@ -53,8 +56,8 @@ export interface ConversationContext {
   handshakeTimeoutMs: number;
   unacknowledgedBeats: number;
   eventsPerSecond: number;
-  /** Tells the other replicas that the connection of this epoch counts now. */
-  announce(orchestratorId: string, owner: Owner): void;
+  /** Tells the other replicas that the connection of this epoch, which is one of this node, counts now. */
+  announce(orchestratorId: string, epoch: number): void;
   /** Handles frames that waited for the orchestrator of this new session, oldest first. */
   forward(frames: readonly Frame[], session: Session): void;
   draining(): boolean;
@@ -65,12 +68,19 @@ export interface ConversationContext {
 
 type Acknowledge = (answer: unknown) => void;
 
+const renderBeatAck = createBeatAckRenderer();
+
 export function startConversation(socket: Socket, context: ConversationContext): void {
   const { connections, events, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
   let superseded = false;
   let sentAway: NodeJS.Timeout | undefined;
-  const emit = createEmission(socket, createReceipts(socket), clock);
+  let emission: Emit | undefined;
+  // Most are never sent anything, or not for long.
+  const emit: Emit = (...frame) => {
+    emission ??= createEmission(socket, createReceipts(socket), clock);
+    return emission(...frame);
+  };
   const notices = createNotices(socket);
   const identity = createIdentity(socket, { ...context, notices });
   const provisions = createProvisions({ ...context, socket, notices, identity });
@@ -83,6 +93,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
       // The same socket may have been given a newer epoch meanwhile; then the beat after this one counts.
       if (session?.connection.epoch !== owner.epoch) leaveTo(owner);
     },
+    failed: (error) => report('i_am_alive', error),
   });
 
   log.info({ event: 'connection' }, '[C-OCS] WebSocket connection accepted');
@@ -100,19 +111,15 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (verdict !== 'handle') return refuse(verdict);
     const last = args.at(-1);
     const acknowledge = isFunction(last) ? last : undefined;
-    const payload = acknowledge === undefined ? args[0] : args.slice(0, -1)[0];
-    answer(event, payload, acknowledge).catch((error: unknown) => {
-      const about = { source: 'socket', orchestrator_id: session?.connection.orchestratorId };
-      if (asFleetError(error)?.code === 'unavailable')
-        log.warn({ ...about, reason: reasonOf(error) }, `Event ${nameOf(event)} failed`);
-      else log.error({ ...about, error }, `Event ${nameOf(event)} failed`);
-      notices.fail({
-        code: 'unavailable',
-        message: `${nameOf(event)} could not be handled`,
-        retryable: true,
-        retry_after_ms: 1_000,
-      });
-    });
+    const payload = args[0] === acknowledge ? undefined : args[0];
+    answer(event, payload, acknowledge).catch((error: unknown) => report(event, error));
+  });
+  takeBeats(socket, (payload, acknowledge) => {
+    if (session === undefined || !turnstile.open || !socket.connected) return false;
+    const verdict = rate.count();
+    if (verdict !== 'handle') refuse(verdict);
+    else beat(session, payload, (status, atMs) => acknowledge(renderBeatAck(status, atMs)));
+    return true;
   });
   context.sendBuffers.watch(socket.conn, () => {
     const id = session?.connection.orchestratorId;
@@ -130,6 +137,19 @@ export function startConversation(socket: Socket, context: ConversationContext):
     identity.forget();
     depart();
   });
+
+  function report(event: string | number, error: unknown): void {
+    const about = { source: 'socket', orchestrator_id: session?.connection.orchestratorId };
+    if (asFleetError(error)?.code === 'unavailable')
+      log.warn({ ...about, reason: reasonOf(error) }, `Event ${nameOf(event)} failed`);
+    else log.error({ ...about, error }, `Event ${nameOf(event)} failed`);
+    notices.fail({
+      code: 'unavailable',
+      message: `${nameOf(event)} could not be handled`,
+      retryable: true,
+      retry_after_ms: 1_000,
+    });
+  }
 
   function refuse(verdict: 'tell' | 'drop' | 'end'): void {
     context.metrics.refusedEvents.inc();
@@ -175,7 +195,11 @@ export function startConversation(socket: Socket, context: ConversationContext):
       });
     switch (known) {
       case 'i_am_alive':
-        return beat(session, payload, acknowledge);
+        return beat(
+          session,
+          payload,
+          acknowledge && ((status, atMs) => acknowledge(createBeatAck(status, atMs))),
+        );
       case 'provisioning_request':
         return (
           parse(events.provisioning_request, 'provisioning_request', payload) && provisions.again(session)
@@ -277,7 +301,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (!repeated) entered.older?.supersede(owner);
     // Without a previous owner there may still be one: Redis was away, or has lost it.
     if (previous === undefined || previous.nodeId !== nodeId)
-      context.announce(connection.orchestratorId, owner);
+      context.announce(connection.orchestratorId, connection.epoch);
     // Gone before it was welcomed: it has taken the place of an older connection all the same.
     if (socket.disconnected) return depart();
     welcome(opened, acknowledge);
@@ -296,15 +320,17 @@ export function startConversation(socket: Socket, context: ConversationContext):
       ts: new Date(clock.now()).toISOString(),
     };
     log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] Orchestrator ${id} connected`);
-    acknowledge?.(ack);
-    socket.emit('handshake_ack', ack);
-    log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] handshake_ack sent to ${id}`);
-    provisions.first(id, introduced);
+    sendTogether(socket, () => {
+      acknowledge?.(ack);
+      socket.emit('handshake_ack', ack);
+      log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] handshake_ack sent to ${id}`);
+      provisions.first(id, introduced);
+    });
   }
 
-  async function beat(at: Session, payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
+  function beat(at: Session, payload: unknown, reply: AnswerBeat | undefined): void {
     const parsed = parse(events.i_am_alive, 'i_am_alive', payload);
-    if (parsed !== undefined) await beats.take(at, parsed, acknowledge);
+    if (parsed !== undefined) beats.take(at, parsed, reply);
   }
 
   async function renewToken(at: Session, payload: unknown, acknowledge?: Acknowledge): Promise<void> {

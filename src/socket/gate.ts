@@ -27,10 +27,10 @@ export function guardGate(options: {
 }): void {
   const { engine, corsOrigins, connectionsPerReplica, log } = options;
   /** Let pass, but not connected yet: they wait at the door, or are on their way. */
-  const entering = new Set<IncomingMessage>();
+  const entering = new Map<IncomingMessage, () => void>();
   const warnOfCrowd = createPacedWarning({ log, event: 'full' });
 
-  engine.on('connection', ({ request }: { request: IncomingMessage }) => entering.delete(request));
+  engine.on('connection', ({ request }: { request: IncomingMessage }) => entering.get(request)?.());
 
   engine.use((request: IncomingMessage, response: unknown, next: () => void) => {
     if (response instanceof ServerResponse)
@@ -64,10 +64,14 @@ export function guardGate(options: {
           retryAfterSeconds: fullRetrySeconds,
         });
       }
-      entering.add(request);
       // Behind a failure nobody connects; an upgrade has no response but its connection.
       const ends = response instanceof ServerResponse ? response : request.socket;
-      ends.once('close', () => entering.delete(request));
+      const entered = () => {
+        entering.delete(request);
+        ends.off('close', entered);
+      };
+      entering.set(request, entered);
+      ends.on('close', entered);
       request.socket.off('error', ignore);
       next();
     });

@@ -12,7 +12,8 @@ export interface Receipts {
  * Source: https://socket.io/docs/v4/engine-io-protocol/#heartbeat
  */
 export function createReceipts({ conn }: Pick<Socket, 'conn'>): Receipts {
-  let pings = 0;
+  // One of Engine.IO's own may be on its way.
+  let pings = Reflect.get(conn, 'pingTimeoutTimer') === null ? 0 : 1;
   let pongs = 0;
   const waiting: { ping: number; received(): void }[] = [];
 

@@ -1,5 +1,5 @@
 // Owns how much may wait to be read on one connection: who lets more gather is cut off, and the memory freed.
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Server, Socket } from 'socket.io';
 
 type Connection = Socket['conn'];
@@ -15,79 +15,82 @@ export interface SendBuffers {
   readonly bytes: number;
 }
 
+/** What waits on one connection, in bytes. */
+interface Waiting {
+  /** No transport has taken it yet. */
+  queued: number;
+  /** A transport has, and the kernel not, unless that transport takes more. */
+  taken: number;
+  /** Answers to polls that nobody has read yet. */
+  unread: Map<ServerResponse, number> | undefined;
+  readonly onExceeded: () => void;
+}
+
 /** @param limitBytes how much may wait on one connection, beside what the kernel holds */
 export function createSendBuffers(engine: Server['engine'], limitBytes: number): SendBuffers {
-  let total = 0;
+  const watched = new Map<Connection, Waiting>();
   // Engine.IO tells which poll it answers, but not through which response.
   const responses = new WeakMap<IncomingMessage, ServerResponse>();
   engine.use((request: IncomingMessage, response: ServerResponse, next: () => void) => {
-    responses.set(request, response);
+    if (response instanceof ServerResponse) responses.set(request, response);
     next();
   });
 
-  function watch(conn: Connection, onExceeded: () => void): void {
-    let waiting = 0;
-    /** Of it, what no transport has taken yet, and what one has taken and the kernel not. */
-    let queued = 0;
-    let taken = 0;
-    const unread = new Set<ServerResponse>();
+  function bytesOf(conn: Connection, waiting: Waiting): number {
+    if (conn.transport.writable) waiting.taken = 0;
+    const unread = waiting.unread?.values().reduce((sum, bytes) => sum + bytes, 0) ?? 0;
+    return waiting.queued + waiting.taken + unread;
+  }
 
-    function add(bytes: number): void {
-      waiting += bytes;
-      total += bytes;
-    }
-
-    function follow(transport: Transport): void {
-      transport.on('drain', () => {
-        if (conn.transport !== transport) return;
-        add(-taken);
-        taken = 0;
-      });
-      // A poll counts as drained once it is answered, whether or not anybody reads the answer.
-      transport.on('headers', (_headers: unknown, request: IncomingMessage) => {
-        const response = responses.get(request);
-        if (request.method !== 'GET' || response === undefined) return;
-        const bytes = taken;
-        taken = 0;
-        unread.add(response);
-        response.once('close', () => {
-          unread.delete(response);
-          add(-bytes);
-        });
-      });
-    }
-
-    function end(): void {
-      onExceeded();
-      const { transport } = conn;
-      conn.close(true);
-      for (const response of unread) response.destroy();
-      terminate(transport);
-    }
-
-    follow(conn.transport);
-    conn.on('upgrade', follow);
-    conn.on('packetCreate', ({ data }: { data?: string | NodeJS.ArrayBufferView }) => {
-      const bytes = data === undefined ? 0 : Buffer.byteLength(data);
-      if (waiting + bytes > limitBytes) return end();
-      add(bytes);
-      queued += bytes;
-    });
-    conn.on('flush', () => {
-      taken += queued;
-      queued = 0;
-    });
-    conn.on('close', () => {
-      add(-queued - taken);
-      queued = 0;
-      taken = 0;
+  /** A poll counts as taken once it is answered, whether or not anybody reads the answer. */
+  function followPolls(transport: Transport, waiting: Waiting): void {
+    transport.on('headers', (_headers: unknown, request: IncomingMessage) => {
+      const response = responses.get(request);
+      if (request.method !== 'GET' || response === undefined) return;
+      const unread = waiting.unread ?? new Map<ServerResponse, number>();
+      waiting.unread = unread;
+      unread.set(response, waiting.taken);
+      waiting.taken = 0;
+      response.once('close', () => unread.delete(response));
     });
   }
 
+  function end(conn: Connection, { onExceeded, unread }: Waiting): void {
+    onExceeded();
+    const { transport } = conn;
+    conn.close(true);
+    for (const response of unread?.keys() ?? []) response.destroy();
+    terminate(transport);
+  }
+
+  // One for all connections: there are thousands.
+  function onPacketCreate(this: Connection, { data }: { data?: string | NodeJS.ArrayBufferView }): void {
+    const waiting = watched.get(this);
+    if (waiting === undefined) return;
+    const bytes = data === undefined ? 0 : Buffer.byteLength(data);
+    if (bytesOf(this, waiting) + bytes > limitBytes) end(this, waiting);
+    else waiting.queued += bytes;
+  }
+  function onClose(this: Connection): void {
+    watched.delete(this);
+  }
+  engine.on('flush', (conn: Connection) => {
+    const waiting = watched.get(conn);
+    if (waiting === undefined) return;
+    waiting.taken += waiting.queued;
+    waiting.queued = 0;
+  });
+
   return {
-    watch,
+    watch(conn, onExceeded) {
+      const waiting: Waiting = { queued: 0, taken: 0, unread: undefined, onExceeded };
+      watched.set(conn, waiting);
+      if (conn.transport.name === 'polling') followPolls(conn.transport, waiting);
+      conn.on('packetCreate', onPacketCreate);
+      conn.on('close', onClose);
+    },
     get bytes() {
-      return total;
+      return watched.entries().reduce((sum, [conn, waiting]) => sum + bytesOf(conn, waiting), 0);
     },
   };
 }

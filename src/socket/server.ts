@@ -21,17 +21,27 @@ import type { SocketError } from './protocol.ts';
 import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
+import { shedAnswers, shedRequest } from './shed.ts';
+import { parserWithShortcut } from './shortcut.ts';
+import { OneWriteWebsockets } from './write-once.ts';
 
 /** What one replica tells all others, through the adapter. */
 interface ClusterEvents {
-  /** A connection counts now: whoever holds an older one of this id lets it go. */
-  owner(orchestratorId: string, owner: Owner): void;
+  /** Connections of this node count now: whoever holds an older one of such an id lets it go. */
+  owners(nodeId: string, connections: readonly [orchestratorId: string, epoch: number][]): void;
   /** Close a connection, of any epoch up to this one. */
   close(orchestratorId: string, epoch: number, error: SocketError): void;
   /** An independence flag has changed. */
   independence(): void;
   /** The rows of an orchestrator were changed by a registration. */
   registered(orchestratorId: string): void;
+}
+
+/** As Engine.IO tells of it. */
+interface RefusedConnection {
+  readonly req: IncomingMessage;
+  readonly code: number;
+  readonly message: string;
 }
 
 /** How often a drain asks those who are due. */
@@ -64,6 +74,20 @@ export interface Sockets {
   readonly unreadBytes: number;
   /** Closes every connection; resolves when all their ends are written. */
   close(): Promise<void>;
+}
+
+/** Gathers what is to be announced until the end of a turn of the event loop: a batch commits many handshakes at once. */
+function createAnnouncement(tell: (counting: [orchestratorId: string, epoch: number][]) => void) {
+  let counting: [orchestratorId: string, epoch: number][] = [];
+  return (orchestratorId: string, epoch: number): void => {
+    counting.push([orchestratorId, epoch]);
+    if (counting.length > 1) return;
+    setImmediate(() => {
+      const told = counting;
+      counting = [];
+      tell(told);
+    });
+  };
 }
 
 export function openSockets(options: {
@@ -101,27 +125,32 @@ export function openSockets(options: {
     addTrailingSlash: false,
     serveClient: false,
     perMessageDeflate: false,
+    wsEngine: OneWriteWebsockets,
     maxHttpBufferSize: options.frameLimitBytes,
     pingInterval: options.pingIntervalMs,
     pingTimeout: options.pingTimeoutMs,
     connectTimeout: options.context.handshakeTimeoutMs,
     ...(options.corsOrigins.length > 0 ? { cors: { origin: [...options.corsOrigins] } } : {}),
     adapter: openAdapter(redis, keys),
+    parser: parserWithShortcut,
   });
   routeExactly(options.http, io, others);
   guardGate({ ...options, ...options.context, engine: io.engine });
   io.engine.use(createDoorway({ ...options, now: () => performance.now(), closing: () => closing }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
   boundReflexes({ ...options.context, engine: io.engine, limitBytes: options.sendBufferBytes });
-  io.engine.on('connection_error', (error: { code: number; message: string }) =>
-    log.debug({ source: 'socket' }, `A connection was refused: ${error.message} (${error.code})`),
-  );
+  shedAnswers(io);
+  io.engine.on('connection_error', ({ req, code, message }: RefusedConnection) => {
+    // It is destroyed next, with all that is held back.
+    req.socket.uncork();
+    log.debug({ source: 'socket' }, `A connection was refused: ${message} (${code})`);
+  });
 
   const context: ConversationContext = {
     ...options.context,
     sessions,
     sendBuffers,
-    announce: (orchestratorId, owner) => io.serverSideEmit('owner', orchestratorId, owner),
+    announce: createAnnouncement((counting) => io.serverSideEmit('owners', options.context.nodeId, counting)),
     forward: (frames, session) => options.onFrames(frames, session.emit),
     draining: () => draining,
     departing(written) {
@@ -130,7 +159,10 @@ export function openSockets(options: {
     },
   };
   io.use(createIdentification({ ...context, addressOf: options.addressOf }));
-  io.on('connection', (socket) => startConversation(socket, context));
+  io.on('connection', (socket) => {
+    shedRequest(socket);
+    startConversation(socket, context);
+  });
 
   // Both may overtake the handshake of the very session that they mean.
   async function onOwner(orchestratorId: string, owner: Owner): Promise<void> {
@@ -158,7 +190,9 @@ export function openSockets(options: {
     }
     if (session.mayStay()) context.forward(parked, session);
   }
-  io.on('owner', (...told) => void onOwner(...told));
+  io.on('owners', (nodeId, counting) => {
+    for (const [id, epoch] of counting) void onOwner(id, { epoch, nodeId });
+  });
   io.on('close', (...told) => void onClose(...told));
   io.on('independence', options.onIndependence);
   io.on('registered', (id) => void onRegistered(id));

@@ -18,3 +18,9 @@ export async function openArena({ closing }: Stage, options: ClusterOptions): Pr
     }),
   );
 }
+
+/**
+ * For `config.socket`: what a replica is shipped with paces those who connect on purpose. Here it is to show what they
+ * cost.
+ */
+export const wideOpen = { connectionsPerSecond: 1_000_000, pendingHandshakes: 1_000_000 };

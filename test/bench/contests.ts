@@ -1,6 +1,9 @@
 // Owns the list of contests, in the order in which they are held.
 import type { Contest } from './contest.ts';
 import { heartbeats } from './contests/heartbeats.ts';
+import { memory } from './contests/memory.ts';
+import { scaling } from './contests/scaling.ts';
 import { start } from './contests/start.ts';
+import { storm } from './contests/storm.ts';
 
-export const contests: readonly Contest[] = [heartbeats, start];
+export const contests: readonly Contest[] = [heartbeats, scaling, storm, memory, start];

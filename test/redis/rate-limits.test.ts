@@ -74,6 +74,23 @@ test('so many may pass in a window, the next is told how long to wait, whichever
   t.is(await one.rates.handshakes.take('a'), undefined, 'a call is no handshake');
 });
 
+test('of many who come at once exactly so many pass, the first, through whichever replica', async (t) => {
+  await using one = await open();
+  await using other = await open();
+  const comers = [one, one, one, one, one].map(({ rates }) => rates.byAddress.take('at-once'));
+  const told = await Promise.all(comers);
+  t.deepEqual(
+    told.map((seconds) => seconds === undefined),
+    [true, true, true, false, false],
+  );
+  const elsewhere = await Promise.all(
+    [other, one, other].map(({ rates }) => rates.byAddress.take('at-once')),
+  );
+  t.true(elsewhere.every((seconds) => Number(seconds) >= 1 && Number(seconds) <= 60));
+  const rest = await Promise.all([one, other, one, other].map(({ rates }) => rates.byAddress.take('shared')));
+  t.is(rest.filter((seconds) => seconds === undefined).length, 3);
+});
+
 test('behind the window the next one may pass', async (t) => {
   await using opened = await open({ windowSeconds: 2 });
   const { byAddress } = opened.rates;

@@ -142,13 +142,18 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
   if (valid.length === 0) return outcomes;
 
   const parameters = [asJson(valid)];
-  await query(insertOrganizations, parameters);
+  // One that was there in the organization that it names needs neither inserted: a storm is of those. Where it is gone
+  // by the time of its lock, that is a race.
+  const isThere = (hello: Introduction) => organizationIn(seen, hello) === hello.organizationId;
+  const missing = valid.filter((hello) => !isThere(hello));
+  const inserted = missing.length === valid.length ? parameters : [asJson(missing)];
+  if (missing.length > 0) await query(insertOrganizations, inserted);
   const left = valid
     .map((hello) => organizationIn(seen, hello) ?? hello.organizationId)
     .filter((organizationId, at) => organizationId !== valid[at]?.organizationId);
   const touched = new Set([...valid.map((hello) => hello.organizationId), ...left]);
   await query(lockOrganizations, [[...touched]]);
-  await query(insertInstances, parameters);
+  if (missing.length > 0) await query(insertInstances, inserted);
   const locked = byOrchestrator(await query(lockInstances, [idsOf(valid)]));
   for (const hello of valid) {
     const organizationId = organizationIn(locked, hello);

@@ -9,18 +9,20 @@ import { processorSeconds } from '../usage.ts';
 const warmMs = 1_000;
 const defaults = { connections: 1_000, seconds: 4 };
 
+export const figures = {
+  perSecond: { label: 'acknowledged a second', unit: '/s' },
+  cpuPerMillion: { label: 'processor time of server, Postgres and Redis for a million', unit: 's' },
+  serverPerMillion: { label: 'of that, the server', unit: 's' },
+  p50Ms: { label: 'acknowledged within, median', unit: 'ms' },
+  p99Ms: { label: 'acknowledged within, 99 of 100', unit: 'ms' },
+  serverCores: { label: 'busy cores of the server', unit: '' },
+  driverCores: { label: 'busy cores of the load', unit: '' },
+};
+
 export const heartbeats: Contest = {
   name: 'heartbeats',
   title: 'Acknowledged heartbeats, each committed to Postgres on the disk',
-  figures: {
-    perSecond: { label: 'acknowledged a second', unit: '/s' },
-    cpuPerMillion: { label: 'processor time of server, Postgres and Redis for a million', unit: 's' },
-    serverPerMillion: { label: 'of that, the server', unit: 's' },
-    p50Ms: { label: 'acknowledged within, median', unit: 'ms' },
-    p99Ms: { label: 'acknowledged within, 99 of 100', unit: 'ms' },
-    serverCores: { label: 'busy cores of the server', unit: '' },
-    driverCores: { label: 'busy cores of the load', unit: '' },
-  },
+  figures,
   aims: [
     { figure: 'perSecond', of: 'controller', to: 'bare Socket.IO', atLeast: 0.85 },
     { figure: 'perSecond', of: 'controller', to: 'naive', atLeast: 6 },
@@ -47,7 +49,7 @@ export const heartbeats: Contest = {
 /** @param servers what serves it, @param stores what it uses besides */
 export function contestant(
   name: string,
-  { connections = defaults.connections, seconds = defaults.seconds }: Stage,
+  { connections = defaults.connections, seconds = defaults.seconds }: Pick<Stage, 'connections' | 'seconds'>,
   load: BeatingLoad,
   servers: readonly number[],
   stores: readonly number[],
