@@ -40,7 +40,8 @@ export async function setBody(
   if (body instanceof PreparedBody) {
     if (tag(ctx, body.tag)) return;
     ctx.type = 'json';
-    setBytes(ctx, takesGzip() ? body.gzip : undefined, body.plain);
+    setBytes(ctx, takesGzip() ? body.gzip : undefined, body.stream());
+    if (ctx.response.get('Content-Encoding') === '') ctx.length = body.length;
     return;
   }
   if (how.envelope === 'plain') {

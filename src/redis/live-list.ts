@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { PresenceIncomplete } from './failures.ts';
 import type { Keys } from './keys.ts';
-import { cutIntoParts } from './live-parts.ts';
+import { cutIntoParts, mergeInto, opensPart, type Parts, replaceInParts } from './live-parts.ts';
 import { loadScript } from './script.ts';
 
 const entrySchema = z.object({
@@ -19,14 +19,17 @@ export interface Present extends PresenceEntry {
   orchestrator_id: string;
   node_id: string;
   last_seen: string;
+  /** Of the list. */
+  opensPart: boolean;
 }
 
 /** Everyone, at one moment. Nothing of it ever changes. */
 export interface LiveList {
-  /** By id. */
-  readonly all: readonly Present[];
-  /** The same, in parts: one in which nobody has changed is the same object as in the list before. */
-  readonly parts: readonly (readonly Present[])[];
+  /** By id. A part in which nobody has changed is the same object as in the list before. */
+  readonly parts: Parts<Present>;
+  readonly total: number;
+  /** The same as one list. */
+  all(): readonly Present[];
   /** When it was read, ms. */
   readonly atMs: number;
 }
@@ -72,7 +75,7 @@ export function createLiveList(options: {
   const changesScript = loadScript(redis, 'changes');
   let position: Position | undefined;
   let held = new Map<string, Held>();
-  let list: Omit<LiveList, 'atMs'> = { all: [], parts: [] };
+  let parts: Parts<Present> = [];
   /** As many as Redis counts: more than are held, should two nodes have the same one. */
   let counted = 0;
 
@@ -135,13 +138,20 @@ export function createLiveList(options: {
 
   function apply(changed: ReadonlyMap<string, Held | undefined>): void {
     const before = held.size;
+    let isSameFleet = true;
     for (const [id, now] of changed) {
+      isSameFleet &&= now !== undefined && held.has(id);
       if (now === undefined) held.delete(id);
       else held.set(id, now);
     }
     counted += held.size - before;
-    const all = mergeInto(list.all, changed);
-    list = { all, parts: cutIntoParts(all, list.parts) };
+    const shown = new Map([...changed].map(([id, now]) => [id, now?.present]));
+    parts = isSameFleet
+      ? replaceInParts(
+          parts,
+          [...shown.values()].filter((each) => each !== undefined),
+        )
+      : cutIntoParts(mergeInto(parts.flat(), shown), parts);
   }
 
   return async () => {
@@ -163,11 +173,10 @@ export function createLiveList(options: {
     // Those who changed were read later than they were counted. Otherwise whoever writes says so, or it shows here.
     if (!isKnown || changes === null || (count !== counted && !kinds.has('id'))) {
       held = await readAll(live);
-      const all = [...held.values()].map(({ present }) => present).sort(byId);
-      list = { all, parts: cutIntoParts(all, list.parts) };
+      parts = cutIntoParts([...held.values()].map(({ present }) => present).sort(byId), parts);
     }
     position = { server, change, live };
-    return { ...list, atMs: options.now() };
+    return { parts, total: held.size, atMs: options.now(), all: joinedOnce(parts) };
   };
 }
 
@@ -192,41 +201,20 @@ function hold(id: string, json: string, nodeId: string, score: number | undefine
     node_id: nodeId,
     last_seen: new Date(seenMs).toISOString(),
     ...{ organization_id, name, connected_at, metadata },
+    opensPart: before?.present.opensPart ?? opensPart(id),
   };
   return { json, nodeId, seenMs, present };
 }
 
+function joinedOnce<T>(parts: Parts<T>): () => readonly T[] {
+  let all: readonly T[] | undefined;
+  return () => {
+    all ??= parts.flat();
+    return all;
+  };
+}
+
 const byId = (one: Present, other: Present) => (one.orchestrator_id < other.orchestrator_id ? -1 : 1);
-
-/** The sorted list with what has changed in its place. */
-function mergeInto(
-  all: readonly Present[],
-  changed: ReadonlyMap<string, Held | undefined>,
-): readonly Present[] {
-  const merged: Present[] = [];
-  let from = 0;
-  for (const id of [...changed.keys()].sort()) {
-    const at = placeOf(id, all, from);
-    for (const same of all.slice(from, at)) merged.push(same);
-    from = at;
-    if (all[at]?.orchestrator_id === id) from += 1;
-    const now = changed.get(id);
-    if (now !== undefined) merged.push(now.present);
-  }
-  return merged.concat(all.slice(from));
-}
-
-/** Where an id is in the sorted list, or would be. */
-function placeOf(id: string, all: readonly Present[], from: number): number {
-  let low = from;
-  let high = all.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((all[middle]?.orchestrator_id ?? '') < id) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
 
 function asScores(flat: readonly string[]): Map<string, number> {
   const scores = new Map<string, number>();

@@ -46,7 +46,7 @@ const readers = {
   },
   evalsha({ redis }: ReturnType<typeof countedRedis>) {
     const presence = presenceOn(redis);
-    return async (id: string) => (await presence.list()).all.some((each) => each.orchestrator_id === id);
+    return async (id: string) => (await presence.list()).all().some((each) => each.orchestrator_id === id);
   },
 };
 

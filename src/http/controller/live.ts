@@ -37,7 +37,7 @@ export function createLiveBodies(): (list: LiveList) => PreparedBody {
     const { before, behind } = wrapping('data', undefined, list.atMs);
     const text = {
       before: `${before}{"orchestrators":{`,
-      behind: `},"total_count":${list.all.length}}${behind}`,
+      behind: `},"total_count":${list.total}}${behind}`,
     };
     return remember(bodies, list, () => new PreparedBody(text, all, tag));
   };

@@ -81,11 +81,13 @@ export function orchestratorRoutes(fleet: {
         const list = await presence.list();
         if (caller.scope === undefined && Object.values(query).every((wish) => wish === undefined))
           return { body: liveBodyOf(list) };
-        const all = list.all.filter(
-          (each) =>
-            (query.organization_id === undefined || each.organization_id === query.organization_id) &&
-            covers(caller.scope, each.organization_id),
-        );
+        const all = list
+          .all()
+          .filter(
+            (each) =>
+              (query.organization_id === undefined || each.organization_id === query.organization_id) &&
+              covers(caller.scope, each.organization_id),
+          );
         const shown = cutPage(all, query).map((each) => [each.orchestrator_id, presentLive(each)]);
         return { body: { orchestrators: Object.fromEntries(shown), total_count: all.length } };
       },

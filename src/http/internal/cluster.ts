@@ -67,7 +67,7 @@ export function clusterRoutes(fleet: {
   async function connectedByNode(scope: Scope): Promise<Map<string, number> | undefined> {
     if (scope === undefined) return undefined;
     const counts = new Map<string, number>();
-    for (const { organization_id, node_id } of (await presence.list()).all)
+    for (const { organization_id, node_id } of (await presence.list()).all())
       if (covers(scope, organization_id)) counts.set(node_id, (counts.get(node_id) ?? 0) + 1);
     return counts;
   }
