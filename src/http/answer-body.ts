@@ -40,14 +40,17 @@ export async function setBody(
   if (body instanceof PreparedBody) {
     if (tag(ctx, body.tag)) return;
     ctx.type = 'json';
-    setBytes(ctx, takesGzip() ? body.gzip : undefined, body.stream());
-    if (ctx.response.get('Content-Encoding') === '') ctx.length = body.length;
+    if (takesGzip()) setBytes(ctx, body.gzip, undefined);
+    else {
+      ctx.body = body.stream();
+      ctx.length = body.length;
+    }
     return;
   }
   if (how.envelope === 'plain') {
     setBytes(ctx, gzip !== undefined && takesGzip() ? gzip : undefined, body);
     // Source: RFC 9110, 13.1.2
-    if (ctx.response.get('ETag') !== '' && ctx.fresh) ctx.status = 304;
+    if (ctx.res.hasHeader('ETag') && ctx.fresh) ctx.status = 304;
     return;
   }
   const json = JSON.stringify(how.envelope === 'data' ? body : asFields(body));
