@@ -2,5 +2,6 @@
 import type { Contest } from './contest.ts';
 import { heartbeats } from './contests/heartbeats.ts';
 import { live } from './contests/live.ts';
+import { logs } from './contests/logs.ts';
 
-export const contests: readonly Contest[] = [heartbeats, live];
+export const contests: readonly Contest[] = [heartbeats, live, logs];

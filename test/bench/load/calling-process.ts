@@ -6,7 +6,7 @@ import { readOptions, serveRequests, tell } from '../answering.ts';
 import { percentileOf } from '../statistics.ts';
 import { optionsSchema, requestSchema } from './calling.ts';
 
-const { url, callers, manners } = readOptions(optionsSchema);
+const { url, callers, everyMs, manners } = readOptions(optionsSchema);
 const agent = new Agent({ keepAlive: true, maxSockets: callers });
 type Manner = (typeof manners)[number];
 const seen = new Map<Manner, { latencies: number[]; bytes: number }>();
@@ -44,9 +44,14 @@ async function call(manner: Manner, tag: string | undefined): Promise<string | u
 
 async function goOn(first: number): Promise<void> {
   let tag: string | undefined;
+  // Not all of them at the same moment.
+  if (everyMs > 0) await pause((everyMs * first) / callers);
   for (let turn = first; asking; turn += 1) {
     const manner = manners[turn % manners.length];
+    const calledAt = performance.now();
     if (manner !== undefined) tag = await call(manner, tag);
+    const leftMs = everyMs - (performance.now() - calledAt);
+    if (leftMs > 0) await pause(leftMs);
   }
 }
 

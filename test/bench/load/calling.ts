@@ -5,6 +5,8 @@ import { startForked } from '../forked.ts';
 export const optionsSchema = z.object({
   url: z.url(),
   callers: z.int().min(1),
+  /** From one call of a caller to its next, at the least. */
+  everyMs: z.number().min(0).default(0),
   /**
    * How a caller asks, call by call in turns. `gzip`: it takes the answer compressed. `conditional`: the same, and it
    * names what it was given last.
