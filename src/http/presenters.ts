@@ -2,13 +2,14 @@
 // what looks like a credential.
 import { z } from 'zod';
 import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
-import { healths, type OrchestratorInstance } from '../database/orchestrator-instances.ts';
+import { healths } from '../database/orchestrator-instances.ts';
 import {
   messageStatuses,
   messageTypes,
   type OrchestratorMessage,
 } from '../database/orchestrator-messages.ts';
 import { type Activity, activities, type Organization } from '../database/organizations.ts';
+import type { ListedInstance } from '../database/statements/instance-lists.ts';
 import { type ShownStatus, shownStatuses } from '../fleet/instances.ts';
 import type { Page } from '../fleet/pages.ts';
 import { count, knownId, messageId, storedContainer, storedObject, time } from '../fleet/shapes.ts';
@@ -102,7 +103,7 @@ export function presentOrganization(row: Organization): z.output<typeof organiza
   };
 }
 
-export function presentInstance(row: OrchestratorInstance): z.output<typeof instance> {
+export function presentInstance(row: ListedInstance): z.output<typeof instance> {
   return {
     orchestrator_id: row.orchestratorId,
     organization_id: row.organization.organizationId,
