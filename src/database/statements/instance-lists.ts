@@ -50,48 +50,43 @@ export async function listInstances(
   if (status === 'independent') conditions.push('i.is_independent');
   else if (status !== undefined)
     conditions.push(`i.status = ${parameters.add(status)}`, 'NOT i.is_independent');
-  const where = whereOf(conditions);
+  const count = `SELECT count(*)::int AS total FROM orchestrator_instances i ${whereOf(conditions)}`;
+  const asked = [...parameters.values];
   const rows = await query(
-    `SELECT (SELECT count(*) FROM orchestrator_instances i ${where})::int AS total, i.orchestrator_id, i.organization_id,
-       o.name AS organization_name, i.name, i.location, i.status, i.health_status, i.is_independent, i.privacy_mode,
-       ${epochOf('i.last_seen')} AS last_seen, i.features, i.metadata, i.session_config, i.monitoring_enabled,
-       i.internal_url, i.container_id, i.image_name, i.phoenix_endpoint, ${epochOf('i.created_at')} AS created_at,
-       ${epochOf('i.updated_at')} AS updated_at
-     FROM (VALUES (true)) one LEFT JOIN LATERAL (
-       SELECT * FROM orchestrator_instances i ${where}
-       ORDER BY i.created_at DESC, i.orchestrator_id DESC
-       LIMIT ${parameters.add(limit)} OFFSET ${parameters.add(offset)}
-     ) i ON true LEFT JOIN organizations o USING (organization_id)
-     ORDER BY i.created_at DESC, i.orchestrator_id DESC`,
+    `SELECT (${count}) AS total, i.orchestrator_id, i.organization_id, o.name AS organization_name, i.name, i.location,
+       i.status, i.health_status, i.is_independent, i.privacy_mode, ${epochOf('i.last_seen')} AS last_seen_ms, i.features,
+       i.metadata, i.session_config, i.monitoring_enabled, i.internal_url, i.container_id, i.image_name,
+       i.phoenix_endpoint, ${epochOf('i.created_at')} AS created_ms, ${epochOf('i.updated_at')} AS updated_ms
+     FROM orchestrator_instances i JOIN organizations o USING (organization_id) ${whereOf(conditions)}
+     ORDER BY i.created_at DESC, i.orchestrator_id DESC
+     LIMIT ${parameters.add(limit)} OFFSET ${parameters.add(offset)}`,
     parameters.values,
   );
-  return { items: rows.flatMap(instanceOf), totalItems: Number(rows[0]?.total) };
+  // A page without rows has nowhere to say it.
+  const [about] = rows.length > 0 ? rows : await query(count, asked);
+  return { items: rows.map(instanceOf), totalItems: Number(about?.total) };
 }
 
-function instanceOf(row: Row): ListedInstance[] {
-  // There is a row for the count where there is no instance.
-  if (row.orchestrator_id === null) return [];
-  return [
-    {
-      orchestratorId: String(row.orchestrator_id),
-      organization: { organizationId: String(row.organization_id), name: String(row.organization_name) },
-      name: String(row.name),
-      location: String(row.location),
-      status: wordOf(activities, row.status),
-      healthStatus: wordOf(healths, row.health_status),
-      isIndependent: row.is_independent === true,
-      privacyMode: row.privacy_mode === true,
-      lastSeen: dateOrNull(row.last_seen),
-      features: row.features,
-      metadata: row.metadata,
-      sessionConfig: row.session_config,
-      monitoringEnabled: row.monitoring_enabled === true,
-      internalUrl: textOrNull(row.internal_url),
-      containerId: textOrNull(row.container_id),
-      imageName: textOrNull(row.image_name),
-      phoenixEndpoint: textOrNull(row.phoenix_endpoint),
-      createdAt: dateOf(row.created_at),
-      updatedAt: dateOf(row.updated_at),
-    },
-  ];
+function instanceOf(row: Row): ListedInstance {
+  return {
+    orchestratorId: String(row.orchestrator_id),
+    organization: { organizationId: String(row.organization_id), name: String(row.organization_name) },
+    name: String(row.name),
+    location: String(row.location),
+    status: wordOf(activities, row.status),
+    healthStatus: wordOf(healths, row.health_status),
+    isIndependent: row.is_independent === true,
+    privacyMode: row.privacy_mode === true,
+    lastSeen: dateOrNull(row.last_seen_ms),
+    features: row.features,
+    metadata: row.metadata,
+    sessionConfig: row.session_config,
+    monitoringEnabled: row.monitoring_enabled === true,
+    internalUrl: textOrNull(row.internal_url),
+    containerId: textOrNull(row.container_id),
+    imageName: textOrNull(row.image_name),
+    phoenixEndpoint: textOrNull(row.phoenix_endpoint),
+    createdAt: dateOf(row.created_ms),
+    updatedAt: dateOf(row.updated_ms),
+  };
 }

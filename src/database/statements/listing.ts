@@ -17,7 +17,7 @@ export const whereOf = (conditions: readonly string[]): string =>
   conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`;
 
 /** In a statement: milliseconds since the epoch, for `dateOf`. A time as text would depend on the session's settings. */
-export const epochOf = (column: string): string => `extract(epoch FROM ${column})::float8 * 1000`;
+export const epochOf = (column: string): string => `date_part('epoch', ${column}) * 1000`;
 
 export const dateOf = (epochMs: unknown): Date => new Date(Math.round(Number(epochMs)));
 export const dateOrNull = (epochMs: unknown): Date | null => (epochMs === null ? null : dateOf(epochMs));

@@ -34,11 +34,13 @@ export async function listMessages(
   query: Query,
   criteria: MessageCriteria,
 ): Promise<ListedMessages | undefined> {
-  const parameters = createParameters();
-  const rows = await query(statementOf(criteria, parameters), parameters.values);
-  const [first] = rows;
-  if (first?.known === false) return undefined;
-  return { totalCount: Number(first?.total), messages: rows.flatMap(messageOf) };
+  const page = createParameters();
+  const rows = await query(pageStatement(criteria, page), page.values);
+  const messages = rows.map(messageOf);
+  if (rows[0] !== undefined) return { messages, totalCount: Number(rows[0].total) };
+  const rest = createParameters();
+  const [about] = await query(emptyPageStatement(criteria, rest), rest.values);
+  return about?.known === false ? undefined : { messages, totalCount: Number(about?.total) };
 }
 
 /** Where the counts of all messages are, in parts: see the migration that makes them. */
@@ -47,22 +49,34 @@ const columns =
   'm.id, m.orchestrator_id, m.message_type, m.content, m.status, m.message_metadata, m.created_at, m.updated_at';
 const newestFirst = 'ORDER BY m.created_at DESC, m.id DESC';
 
-function statementOf(criteria: MessageCriteria, parameters: Parameters): string {
+/** The count is read once, and stands in every row. */
+function pageStatement(criteria: MessageCriteria, parameters: Parameters): string {
   const { before } = criteria;
-  const counted = [...whoseOf(criteria, 'c.whose', parameters), ...kindOf(criteria, 'c', parameters)];
-  if (!isConfined(criteria)) counted.push(`c.whose IN (${wholeFleet})`);
-  const mark =
-    before === undefined
-      ? []
-      : [`m.id = ${parameters.add(before)}`, ...reachOf(criteria, 'm.orchestrator_id', parameters)];
-  const withMark = `WITH mark AS (SELECT m.created_at, m.id FROM orchestrator_messages m ${whereOf(mark)})`;
   return `
-    ${before === undefined ? '' : withMark}
-    SELECT (SELECT COALESCE(sum(c.messages), 0)::float8 FROM orchestrator_message_counts c ${whereOf(counted)}) AS total,
-      ${before === undefined ? 'true' : 'EXISTS (SELECT FROM mark)'} AS known, m.id, m.orchestrator_id, m.message_type,
-      m.content, m.status, m.message_metadata, ${epochOf('m.created_at')} AS created_at,
-      ${epochOf('m.updated_at')} AS updated_at
-    FROM (VALUES (true)) one LEFT JOIN LATERAL (${pageOf(criteria, parameters)}) m ON true ${newestFirst}`;
+    ${before === undefined ? '' : `WITH mark AS (${markOf(criteria, before, parameters)})`}
+    SELECT (${countOf(criteria, parameters)}) AS total, m.id, m.orchestrator_id, m.message_type, m.content, m.status,
+      m.message_metadata, ${epochOf('m.created_at')} AS created_ms, ${epochOf('m.updated_at')} AS updated_ms
+    FROM (${pageOf(criteria, parameters)}) m ${newestFirst}`;
+}
+
+/** What a page without rows has nowhere to say. */
+function emptyPageStatement(criteria: MessageCriteria, parameters: Parameters): string {
+  const { before } = criteria;
+  const known = before === undefined ? 'true' : `EXISTS (${markOf(criteria, before, parameters)})`;
+  return `SELECT (${countOf(criteria, parameters)}) AS total, ${known} AS known`;
+}
+
+function markOf(criteria: MessageCriteria, before: string, parameters: Parameters): string {
+  const reach = reachOf(criteria, 'm.orchestrator_id', parameters);
+  return `SELECT m.created_at, m.id FROM orchestrator_messages m ${whereOf([`m.id = ${parameters.add(before)}`, ...reach])}`;
+}
+
+function countOf(criteria: MessageCriteria, parameters: Parameters): string {
+  const { orchestratorId } = criteria;
+  const conditions = [...reachOf(criteria, 'c.whose', parameters), ...kindOf(criteria, 'c', parameters)];
+  if (orchestratorId !== undefined) conditions.push(`c.whose = ${parameters.add(orchestratorId)}`);
+  else if (!isConfined(criteria)) conditions.push(`c.whose IN (${wholeFleet})`);
+  return `SELECT COALESCE(sum(c.messages), 0)::float8 FROM orchestrator_message_counts c ${whereOf(conditions)}`;
 }
 
 /** Each way reads no more of an index than a page from where it begins, of each of its parts. */
@@ -72,26 +86,33 @@ function pageOf(criteria: MessageCriteria, parameters: Parameters): string {
     criteria.before === undefined
       ? []
       : ['(m.created_at, m.id) < ((SELECT created_at FROM mark), (SELECT id FROM mark))'];
-  const select = (conditions: readonly string[]) =>
-    `SELECT ${columns} FROM orchestrator_messages m ${whereOf([...conditions, ...older])} ${newestFirst} LIMIT ${limit}`;
+  const select = (what: string, conditions: readonly string[]) =>
+    `SELECT ${what} FROM orchestrator_messages m ${whereOf([...conditions, ...older])} ${newestFirst} LIMIT ${limit}`;
   if (orchestratorId !== undefined)
-    return select([
-      ...whoseOf(criteria, 'm.orchestrator_id', parameters),
+    return select(columns, [
+      `m.orchestrator_id = ${parameters.add(orchestratorId)}`,
+      ...reachOf(criteria, 'm.orchestrator_id', parameters),
       ...kindOf(criteria, 'm', parameters),
     ]);
   if (isConfined(criteria)) {
-    // In the order of all messages, those of a few orchestrators may be far apart.
-    const each = select(['m.orchestrator_id = i.orchestrator_id', ...kindOf(criteria, 'm', parameters)]);
-    const within = whereOf(reachOf(criteria, 'i.orchestrator_id', parameters));
-    return `SELECT ${columns} FROM orchestrator_instances i, LATERAL (${each}) m ${within} ${newestFirst} LIMIT ${limit}`;
+    // In the order of all messages those of a few orchestrators may be far apart. What the index says is enough to sort.
+    const each = select('m.created_at, m.id', [
+      'm.orchestrator_id = i.orchestrator_id',
+      ...kindOf(criteria, 'm', parameters),
+    ]);
+    const within = whereOf(instancesOf(criteria, parameters));
+    return `
+      SELECT ${columns} FROM orchestrator_messages m JOIN (
+        SELECT m.id FROM orchestrator_instances i, LATERAL (${each}) m ${within} ${newestFirst} LIMIT ${limit}
+      ) newest USING (id)`;
   }
-  if (messageType === undefined && status === undefined) return select([]);
+  if (messageType === undefined && status === undefined) return select(columns, []);
   const kinds = messageTypes
     .filter((each) => messageType === undefined || each === messageType)
     .flatMap((type) =>
       messageStatuses
         .filter((each) => status === undefined || each === status)
-        .map((each) => `(${select([`m.message_type = '${type}'`, `m.status = '${each}'`])})`),
+        .map((each) => `(${select(columns, [`m.message_type = '${type}'`, `m.status = '${each}'`])})`),
     );
   return `SELECT ${columns} FROM (${kinds.join(' UNION ALL ')}) m ${newestFirst} LIMIT ${limit}`;
 }
@@ -100,24 +121,23 @@ function isConfined({ orchestratorId, orchestrators, organizations }: MessageCri
   return [orchestratorId, orchestrators, organizations].some((each) => each !== undefined);
 }
 
-/** What is asked for, within what there is for the caller. */
-function whoseOf(criteria: MessageCriteria, column: string, parameters: Parameters): string[] {
-  const { orchestratorId } = criteria;
-  const reach = reachOf(criteria, column, parameters);
-  return orchestratorId === undefined ? reach : [`${column} = ${parameters.add(orchestratorId)}`, ...reach];
-}
-
 /** What there is for the caller. */
 function reachOf(criteria: MessageCriteria, column: string, parameters: Parameters): string[] {
   const { orchestrators, organizations } = criteria;
+  if (organizations !== undefined) {
+    const within = whereOf(instancesOf(criteria, parameters));
+    return [`${column} IN (SELECT i.orchestrator_id FROM orchestrator_instances i ${within})`];
+  }
+  return orchestrators === undefined ? [] : [`${column} = ANY (${parameters.add(orchestrators)}::text[])`];
+}
+
+/** The instances whose messages there are for the caller. */
+function instancesOf({ orchestrators, organizations }: MessageCriteria, parameters: Parameters): string[] {
   const conditions: string[] = [];
   if (orchestrators !== undefined)
-    conditions.push(`${column} = ANY (${parameters.add(orchestrators)}::text[])`);
+    conditions.push(`i.orchestrator_id = ANY (${parameters.add(orchestrators)}::text[])`);
   if (organizations !== undefined)
-    conditions.push(
-      `${column} IN (SELECT orchestrator_id FROM orchestrator_instances
-        WHERE organization_id = ANY (${parameters.add(organizations)}::text[]))`,
-    );
+    conditions.push(`i.organization_id = ANY (${parameters.add(organizations)}::text[])`);
   return conditions;
 }
 
@@ -128,19 +148,15 @@ function kindOf({ messageType, status }: MessageCriteria, of: string, parameters
   return conditions;
 }
 
-function messageOf(row: Row): OrchestratorMessage[] {
-  // There is a row for the count where there is no message.
-  if (row.id === null) return [];
-  return [
-    {
-      id: String(row.id),
-      orchestratorId: String(row.orchestrator_id),
-      messageType: wordOf(messageTypes, row.message_type),
-      content: String(row.content),
-      status: wordOf(messageStatuses, row.status),
-      messageMetadata: row.message_metadata,
-      createdAt: dateOf(row.created_at),
-      updatedAt: dateOf(row.updated_at),
-    },
-  ];
+function messageOf(row: Row): OrchestratorMessage {
+  return {
+    id: String(row.id),
+    orchestratorId: String(row.orchestrator_id),
+    messageType: wordOf(messageTypes, row.message_type),
+    content: String(row.content),
+    status: wordOf(messageStatuses, row.status),
+    messageMetadata: row.message_metadata,
+    createdAt: dateOf(row.created_ms),
+    updatedAt: dateOf(row.updated_ms),
+  };
 }
