@@ -13,6 +13,7 @@ import type { ListedInstance } from '../database/statements/instance-lists.ts';
 import { type ShownStatus, shownStatuses } from '../fleet/instances.ts';
 import type { Page } from '../fleet/pages.ts';
 import { count, knownId, messageId, storedContainer, storedObject, time } from '../fleet/shapes.ts';
+import { createIsoTimes } from '../iso-time.ts';
 
 export const organization = z
   .object({
@@ -83,8 +84,8 @@ export const pageOf = <T extends z.ZodType>(name: string, item: T) =>
     })
     .meta({ id: name });
 
-const timeOf = (date: Date) => date.toISOString();
-const timeOrNull = (date: Date | null | undefined) => date?.toISOString() ?? null;
+const timeOf = createIsoTimes();
+const timeOrNull = (date: Date | null | undefined) => (date ? timeOf(date) : null);
 
 export function presentOrganization(row: Organization): z.output<typeof organization> {
   return {

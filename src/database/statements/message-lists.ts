@@ -73,10 +73,14 @@ function markOf(criteria: MessageCriteria, before: string, parameters: Parameter
 
 function countOf(criteria: MessageCriteria, parameters: Parameters): string {
   const { orchestratorId } = criteria;
-  const conditions = [...reachOf(criteria, 'c.whose', parameters), ...kindOf(criteria, 'c', parameters)];
-  if (orchestratorId !== undefined) conditions.push(`c.whose = ${parameters.add(orchestratorId)}`);
-  else if (!isConfined(criteria)) conditions.push(`c.whose IN (${wholeFleet})`);
-  return `SELECT COALESCE(sum(c.messages), 0)::float8 FROM orchestrator_message_counts c ${whereOf(conditions)}`;
+  const sum = (whose: readonly string[]) =>
+    `SELECT sum(c.messages) AS messages FROM orchestrator_message_counts c ${whereOf([...whose, ...kindOf(criteria, 'c', parameters)])}`;
+  const total = 'SELECT COALESCE(sum(part.messages), 0)::float8 FROM';
+  if (orchestratorId !== undefined)
+    return `${total} (${sum([`c.whose = ${parameters.add(orchestratorId)}`, ...reachOf(criteria, 'c.whose', parameters)])}) part`;
+  if (!isConfined(criteria)) return `${total} (${sum([`c.whose IN (${wholeFleet})`])}) part`;
+  const each = sum(['c.whose = i.orchestrator_id']);
+  return `${total} orchestrator_instances i, LATERAL (${each}) part ${whereOf(instancesOf(criteria, parameters))}`;
 }
 
 /** Each way reads no more of an index than a page from where it begins, of each of its parts. */
