@@ -43,8 +43,8 @@ export async function listMessages(
   return about?.known === false ? undefined : { messages, totalCount: Number(about?.total) };
 }
 
-/** Where the counts of all messages are, in parts: see the migration that makes them. */
-const wholeFleet = Array.from({ length: 16 }, (_, part) => `'#${part}'`).join(', ');
+/** In `whose`, where the counts of all messages are, in parts: see the migration that makes them. */
+export const wholeFleet = Array.from({ length: 16 }, (_, part) => `'#${part}'`).join(', ');
 const columns =
   'm.id, m.orchestrator_id, m.message_type, m.content, m.status, m.message_metadata, m.created_at, m.updated_at';
 const newestFirst = 'ORDER BY m.created_at DESC, m.id DESC';
