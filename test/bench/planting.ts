@@ -55,4 +55,6 @@ export async function plantRows(
     [messages, orchestrators],
   );
   await sql('VACUUM (ANALYZE)');
+  // Or it would be written while somebody measures.
+  await sql('CHECKPOINT');
 }
