@@ -1,4 +1,5 @@
 // Owns one pool of connections to a Postgres: MikroORM for the tables, plain statements beside it.
+import { hash } from 'node:crypto';
 import { type EntityManager, MikroORM } from '@mikro-orm/postgresql';
 import type { Availability } from '../availability.ts';
 import { connectionParameters } from './address.ts';
@@ -9,8 +10,16 @@ import { OrchestratorMessage } from './orchestrator-messages.ts';
 import { Organization } from './organizations.ts';
 
 export type Row = Record<string, unknown>;
-/** Runs one statement with `$1`-style parameters. @throws a DriverException of MikroORM's */
-export type Query = (sql: string, parameters?: readonly unknown[]) => Promise<Row[]>;
+/**
+ * Runs one statement with `$1`-style parameters.
+ * @param how.prepared each connection keeps its plan, where no pooler is between: for texts of which there are few
+ * @throws a DriverException of MikroORM's
+ */
+export type Query = (
+  sql: string,
+  parameters?: readonly unknown[],
+  how?: { readonly prepared: boolean },
+) => Promise<Row[]>;
 
 export interface Statements {
   /** One statement in its own transaction. */
@@ -58,6 +67,7 @@ interface Queryable {
     text: string;
     values: unknown[];
     query_timeout: number;
+    name?: string;
   }): Promise<{ rows: R[]; command: string }>;
 }
 
@@ -115,18 +125,23 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
   const asError = (cause: unknown) => (cause instanceof Error ? cause : new Error(String(cause)));
 
   function statementsWithin(query_timeout: number): Statements {
-    const ask = (client: Queryable, text: string, parameters: readonly unknown[] = []) =>
-      asked(() => client.query<Row>({ text, values: [...parameters], query_timeout }));
+    const ask = (client: Queryable, text: string, parameters: readonly unknown[] = [], isPrepared = false) =>
+      asked(() =>
+        client.query<Row>({
+          ...{ text, values: [...parameters], query_timeout },
+          ...(isPrepared && !bounds.wraps ? { name: hash('sha1', text) } : {}),
+        }),
+      );
     const queryOn =
       (client: Queryable): Query =>
-      async (text, parameters) =>
-        (await ask(client, text, parameters)).rows;
+      async (text, parameters, how) =>
+        (await ask(client, text, parameters, how?.prepared)).rows;
 
-    const query: Query = async (text, parameters) => {
+    const query: Query = async (text, parameters, how) => {
       const client = await connected();
       let broken: Error | undefined;
       try {
-        return await queryOn(client)(text, parameters);
+        return await queryOn(client)(text, parameters, how);
       } catch (error) {
         broken = asError(error);
         throw error;

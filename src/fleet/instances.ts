@@ -72,6 +72,7 @@ export function createInstances(dependencies: { database: Database; clock: Clock
       const [row] = await database.query(
         'SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1',
         [orchestratorId],
+        { prepared: true },
       );
       if (row === undefined || !covers(scope, String(row.organization_id)))
         throw notFound('Orchestrator', orchestratorId);

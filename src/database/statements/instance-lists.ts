@@ -37,6 +37,9 @@ export interface ListedInstance {
   readonly updatedAt: Date;
 }
 
+/** Of a call that names none. Of any other there would be too many statements for each connection to keep. */
+const usualLimit = 20;
+
 export async function listInstances(
   query: Query,
   criteria: InstanceCriteria,
@@ -52,6 +55,7 @@ export async function listInstances(
     conditions.push(`i.status = ${parameters.add(status)}`, 'NOT i.is_independent');
   const count = `SELECT count(*)::int AS total FROM orchestrator_instances i ${whereOf(conditions)}`;
   const asked = [...parameters.values];
+  const isUsual = limit === usualLimit && offset === 0;
   const rows = await query(
     `SELECT (${count}) AS total, i.orchestrator_id, i.organization_id, o.name AS organization_name, i.name, i.location,
        i.status, i.health_status, i.is_independent, i.privacy_mode, ${epochOf('i.last_seen')} AS last_seen_ms, i.features,
@@ -59,8 +63,9 @@ export async function listInstances(
        i.phoenix_endpoint, ${epochOf('i.created_at')} AS created_ms, ${epochOf('i.updated_at')} AS updated_ms
      FROM orchestrator_instances i JOIN organizations o USING (organization_id) ${whereOf(conditions)}
      ORDER BY i.created_at DESC, i.orchestrator_id DESC
-     LIMIT ${parameters.add(limit)} OFFSET ${parameters.add(offset)}`,
+     LIMIT ${isUsual ? limit : parameters.add(limit)} ${isUsual ? '' : `OFFSET ${parameters.add(offset)}`}`,
     parameters.values,
+    { prepared: isUsual },
   );
   // A page without rows has nowhere to say it.
   const [about] = rows.length > 0 ? rows : await query(count, asked);

@@ -29,13 +29,17 @@ export interface ListedMessages {
   readonly totalCount: number;
 }
 
+/** Of a call that names none. Of any other there would be too many statements for each connection to keep. */
+const usualLimit = 100;
+
 /** @returns undefined where `before` names none of the messages that there are for the caller */
 export async function listMessages(
   query: Query,
   criteria: MessageCriteria,
 ): Promise<ListedMessages | undefined> {
   const page = createParameters();
-  const rows = await query(pageStatement(criteria, page), page.values);
+  const statement = pageStatement(criteria, page);
+  const rows = await query(statement, page.values, { prepared: criteria.limit === usualLimit });
   const messages = rows.map(messageOf);
   if (rows[0] !== undefined) return { messages, totalCount: Number(rows[0].total) };
   const rest = createParameters();
