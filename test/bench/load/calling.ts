@@ -28,7 +28,7 @@ export type Called = z.infer<typeof resultSchema>;
 
 export interface CallingLoad extends AsyncDisposable {
   /**
-   * Calls for so long, each caller again as soon as it is answered.
+   * Calls for so long, or until there are as many answers as callers, each caller again as soon as it is answered.
    * @param measuring called when it is warm; what it returns is called when the time is over
    */
   call(how: z.input<typeof requestSchema>, measuring: () => () => void): Promise<Called>;
