@@ -92,7 +92,7 @@ export async function writeBeats(query: Query, beats: readonly Beat[], attempts 
     upToLast(beats.map((beat) => (beat.features === undefined ? null : JSON.stringify(beat.features)))),
     beats.find((beat) => beat.nodeId !== null)?.nodeId ?? null,
   ];
-  const [summary, ...others] = await query(beatStatement, parameters, 'beats');
+  const [summary, ...others] = await query(beatStatement, parameters, { prepared: true });
   const written = z.array(z.int()).nullable().parse(summary?.written);
   const outcomes: (BeatOutcome | undefined)[] =
     written === null ? beats.map(asWritten) : new Array(beats.length).fill(undefined);
