@@ -82,10 +82,11 @@ export function startConversation(socket: Socket, context: ConversationContext):
     return emission(...frame);
   };
   const notices = createNotices(socket);
-  const identity = createIdentity(socket, { ...context, notices });
-  const provisions = createProvisions({ ...context, socket, notices, identity });
+  const { tokens, provisioning, expiryNoticeMs, eventsPerSecond } = context;
+  const identity = createIdentity(socket, { tokens, notices, clock, expiryNoticeMs, log });
+  const provisions = createProvisions({ socket, provisioning, notices, identity, log });
   const turnstile = createTurnstile();
-  const rate = createEventRate({ ...context, now: () => performance.now() });
+  const rate = createEventRate({ eventsPerSecond, now: nowMs });
   const beats = createBeats({
     ...context,
     notices,
@@ -97,7 +98,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
   });
 
   log.info({ event: 'connection' }, '[C-OCS] WebSocket connection accepted');
-  const patience = setTimeout(() => {
+  let patience: NodeJS.Timeout | undefined = setTimeout(() => {
     notices.end({
       code: 'handshake_timeout',
       message: `no valid handshake within ${context.handshakeTimeoutMs} ms`,
@@ -243,6 +244,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
       return session === undefined ? notices.hangUp() : undefined;
     }
     clearTimeout(patience);
+    patience = undefined;
     // A refresh waits on behalf of a connection that counts already.
     const place = session === undefined ? context.admission.enter() : undefined;
     if (place?.admitted === false) return notices.end(busy(place.retryAfterMs));
@@ -341,13 +343,13 @@ export function startConversation(socket: Socket, context: ConversationContext):
 
   function createSession({ connection }: Opened & { kind: 'opened' }): Session {
     const mayStay = () => identity.stays(connection.orchestratorId, connection.entry.organization_id);
-    return { connection, emit, supersede: leaveTo, end: notices.end, mayStay, sendAway };
+    return { connection, emit, supersede: leaveTo, end: (error) => notices.end(error), mayStay, sendAway };
   }
 
   function sendAway(afterMs: number, graceMs: number): void {
     if (sentAway !== undefined) return;
     notices.reconnect(afterMs);
-    sentAway = setTimeout(notices.hangUp, afterMs + graceMs);
+    sentAway = setTimeout(() => notices.hangUp(), afterMs + graceMs);
   }
 
   function leaveTo(owner: Owner): void {
@@ -401,6 +403,8 @@ export function startConversation(socket: Socket, context: ConversationContext):
 export function spread(): number {
   return Math.round(Math.random() * 1_000);
 }
+
+const nowMs = () => performance.now();
 
 function isFunction(value: unknown): value is Acknowledge {
   return typeof value === 'function';

@@ -16,23 +16,35 @@ const patience = 10;
 
 /** @param options.now milliseconds on a clock that nobody sets */
 export function createEventRate(options: { eventsPerSecond: number; now(): number }): EventRate {
-  const { eventsPerSecond, now } = options;
-  let beganAtMs = Number.NEGATIVE_INFINITY;
-  let counted = 0;
-  return {
-    count() {
-      const atMs = now();
-      if (atMs - beganAtMs >= windowMs) {
-        beganAtMs = atMs;
-        counted = 0;
-      }
-      counted += 1;
-      if (counted <= eventsPerSecond) return 'handle';
-      if (counted > eventsPerSecond * patience) return 'end';
-      return counted === eventsPerSecond + 1 ? 'tell' : 'drop';
-    },
-    get retryAfterMs() {
-      return Math.max(1, Math.ceil(beganAtMs + windowMs - now()));
-    },
-  };
+  return new CountedRate(options);
+}
+
+class CountedRate implements EventRate {
+  readonly #eventsPerSecond: number;
+  readonly #now: () => number;
+  #beganAtMs = Number.NEGATIVE_INFINITY;
+  #counted = 0;
+
+  constructor({ eventsPerSecond, now }: { eventsPerSecond: number; now(): number }) {
+    this.#eventsPerSecond = eventsPerSecond;
+    this.#now = now;
+  }
+
+  count(): Verdict {
+    const now = this.#now;
+    const atMs = now();
+    if (atMs - this.#beganAtMs >= windowMs) {
+      this.#beganAtMs = atMs;
+      this.#counted = 0;
+    }
+    this.#counted += 1;
+    if (this.#counted <= this.#eventsPerSecond) return 'handle';
+    if (this.#counted > this.#eventsPerSecond * patience) return 'end';
+    return this.#counted === this.#eventsPerSecond + 1 ? 'tell' : 'drop';
+  }
+
+  get retryAfterMs(): number {
+    const now = this.#now;
+    return Math.max(1, Math.ceil(this.#beganAtMs + windowMs - now()));
+  }
 }

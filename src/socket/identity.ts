@@ -92,118 +92,145 @@ export interface Identity {
   forget(): void;
 }
 
-/** @param context.expiryNoticeMs how long before its token ends an orchestrator is told, at most half of what is left */
-export function createIdentity(
-  socket: Socket,
-  context: { tokens: Tokens; notices: Notices; clock: Clock; expiryNoticeMs: number; log: Log },
-): Identity {
-  const { tokens, notices, clock, expiryNoticeMs, log } = context;
-  const first: Caller | undefined = socket.data.caller;
-  if (first === undefined) throw new Error('a socket came past the gate');
-  let caller: Caller = first;
-  let timer: NodeJS.Timeout | undefined;
+interface IdentityContext {
+  tokens: Tokens;
+  notices: Notices;
+  clock: Clock;
+  /** How long before its token ends an orchestrator is told, at most half of what is left. */
+  expiryNoticeMs: number;
+  log: Log;
+}
 
-  function watch(): void {
-    clearTimeout(timer);
-    const { expiresAtMs } = caller;
+export function createIdentity(socket: Socket, context: IdentityContext): Identity {
+  return new SocketIdentity(socket, context);
+}
+
+class SocketIdentity implements Identity {
+  readonly #socket: Socket;
+  readonly #context: IdentityContext;
+  #caller: Caller;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(socket: Socket, context: IdentityContext) {
+    const caller: Caller | undefined = socket.data.caller;
+    if (caller === undefined) throw new Error('a socket came past the gate');
+    this.#socket = socket;
+    this.#context = context;
+    this.#caller = caller;
+    this.#watch();
+  }
+
+  get subject(): string {
+    return this.#caller.subject;
+  }
+
+  mayJoin(orchestratorId: string, organizationId: string, from: string | undefined): boolean {
+    const { role, scope } = this.#caller;
+    if (role === 'anyone') return true;
+    if (scope !== undefined) return from === undefined || covers(scope, from);
+    return organizationId === orchestratorId || organizationId === from;
+  }
+
+  refusal(orchestratorId: string, organizationId: string): SocketError | undefined {
+    return refusalOf(this.#caller, orchestratorId, organizationId);
+  }
+
+  stays(orchestratorId: string, organizationId: string): boolean {
+    const { notices, log } = this.#context;
+    const refusal = this.refusal(orchestratorId, organizationId);
+    if (refusal === undefined) return true;
+    log.warn(
+      { event: 'forbidden', orchestrator_id: orchestratorId, sub: this.subject },
+      `[C-OCS] Connection of ${orchestratorId} ended: ${refusal.message}`,
+    );
+    notices.end(this.refusalOfForeign(orchestratorId));
+    return false;
+  }
+
+  /** Which organization that is, is not told. */
+  refusalOfForeign(orchestratorId: string): SocketError {
+    const { scope, subject } = this.#caller;
+    return forbidden(
+      scope === undefined
+        ? `the token of ${subject} names no organization: ${orchestratorId} may be of its own, or of the one it is registered in`
+        : `the token of ${subject} does not name the organization of orchestrator ${orchestratorId}`,
+    );
+  }
+
+  async renew(token: string, { connection }: Session): Promise<RefreshTokenAck | undefined> {
+    const { notices, clock, log } = this.#context;
+    const { orchestratorId: id, entry } = connection;
+    const taken = await this.#take(token, id, entry.organization_id);
+    if (taken !== undefined) {
+      log.warn(
+        { event: taken.code, orchestrator_id: id },
+        `[C-OCS] Token of ${id} not renewed: ${taken.message}`,
+      );
+      notices.fail(taken);
+      return undefined;
+    }
+    log.info({ event: 'refresh_token', orchestrator_id: id }, `[C-OCS] Token of ${id} renewed`);
+    const { expiresAtMs } = this.#caller;
+    return {
+      type: 'refresh_token_ack',
+      expires_at: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
+      ts: new Date(clock.now()).toISOString(),
+    };
+  }
+
+  forget(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #watch(): void {
+    const { notices, clock, expiryNoticeMs, log } = this.#context;
+    clearTimeout(this.#timer);
+    const { expiresAtMs, subject } = this.#caller;
     if (expiresAtMs === undefined) return;
     const leftMs = expiresAtMs - clock.now();
-    at(expiresAtMs - Math.min(expiryNoticeMs, leftMs / 2), () => {
+    this.#at(expiresAtMs - Math.min(expiryNoticeMs, leftMs / 2), () => {
       notices.fail(expired('is about to expire', Math.max(0, expiresAtMs - clock.now())));
-      at(expiresAtMs, () => {
+      this.#at(expiresAtMs, () => {
         log.warn(
-          { event: 'token_expired', source: 'socket', sub: caller.subject },
-          `[C-OCS] Connection of ${caller.subject} ended: its token has expired`,
+          { event: 'token_expired', source: 'socket', sub: subject },
+          `[C-OCS] Connection of ${subject} ended: its token has expired`,
         );
         notices.end(expired('has expired'));
       });
     });
   }
 
-  function at(dueMs: number, act: () => void): void {
-    const leftMs = dueMs - clock.now();
-    timer =
+  #at(dueMs: number, act: () => void): void {
+    const leftMs = dueMs - this.#context.clock.now();
+    this.#timer =
       leftMs > longestTimerMs
-        ? setTimeout(() => at(dueMs, act), longestTimerMs)
+        ? setTimeout(() => this.#at(dueMs, act), longestTimerMs)
         : setTimeout(act, Math.max(0, leftMs));
   }
 
-  function refusalOf(of: Caller, orchestratorId: string, organizationId: string): SocketError | undefined {
-    if (!may(of, 'connect')) return forbidden(`this needs the role orchestrator; the token has ${of.role}`);
-    if (of.orchestrators?.has(orchestratorId) === false)
-      return forbidden(`the token of ${of.subject} does not name orchestrator ${orchestratorId}`);
-    if (!covers(of.scope, organizationId))
-      return forbidden(`the token of ${of.subject} does not name organization ${organizationId}`);
-    return undefined;
-  }
-
-  /** Which organization that is, is not told. */
-  const refusalOfForeign = (orchestratorId: string): SocketError =>
-    forbidden(
-      caller.scope === undefined
-        ? `the token of ${caller.subject} names no organization: ${orchestratorId} may be of its own, or of the one it is registered in`
-        : `the token of ${caller.subject} does not name the organization of orchestrator ${orchestratorId}`,
-    );
-
   /** @returns why the token is not taken */
-  async function take(token: string, id: string, organizationId: string): Promise<SocketError | undefined> {
+  async #take(token: string, id: string, organizationId: string): Promise<SocketError | undefined> {
     let next: Caller;
     try {
-      next = await tokens.identify(token);
+      next = await this.#context.tokens.identify(token);
     } catch (error) {
       return { ...asSocketError(error), retryable: true };
     }
     const refusal = refusalOf(next, id, organizationId);
     if (refusal !== undefined) return refusal;
-    caller = next;
-    if (socket.connected) watch();
+    this.#caller = next;
+    if (this.#socket.connected) this.#watch();
     return undefined;
   }
+}
 
-  watch();
-  return {
-    get subject() {
-      return caller.subject;
-    },
-    mayJoin(orchestratorId, organizationId, from) {
-      const { role, scope } = caller;
-      if (role === 'anyone') return true;
-      if (scope !== undefined) return from === undefined || covers(scope, from);
-      return organizationId === orchestratorId || organizationId === from;
-    },
-    refusal: (orchestratorId, organizationId) => refusalOf(caller, orchestratorId, organizationId),
-    stays(orchestratorId, organizationId) {
-      const refusal = refusalOf(caller, orchestratorId, organizationId);
-      if (refusal === undefined) return true;
-      log.warn(
-        { event: 'forbidden', orchestrator_id: orchestratorId, sub: caller.subject },
-        `[C-OCS] Connection of ${orchestratorId} ended: ${refusal.message}`,
-      );
-      notices.end(refusalOfForeign(orchestratorId));
-      return false;
-    },
-    refusalOfForeign,
-    async renew(token, { connection }) {
-      const { orchestratorId: id, entry } = connection;
-      const taken = await take(token, id, entry.organization_id);
-      if (taken !== undefined) {
-        log.warn(
-          { event: taken.code, orchestrator_id: id },
-          `[C-OCS] Token of ${id} not renewed: ${taken.message}`,
-        );
-        notices.fail(taken);
-        return undefined;
-      }
-      log.info({ event: 'refresh_token', orchestrator_id: id }, `[C-OCS] Token of ${id} renewed`);
-      const { expiresAtMs } = caller;
-      return {
-        type: 'refresh_token_ack',
-        expires_at: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
-        ts: new Date(clock.now()).toISOString(),
-      };
-    },
-    forget: () => clearTimeout(timer),
-  };
+function refusalOf(of: Caller, orchestratorId: string, organizationId: string): SocketError | undefined {
+  if (!may(of, 'connect')) return forbidden(`this needs the role orchestrator; the token has ${of.role}`);
+  if (of.orchestrators?.has(orchestratorId) === false)
+    return forbidden(`the token of ${of.subject} does not name orchestrator ${orchestratorId}`);
+  if (!covers(of.scope, organizationId))
+    return forbidden(`the token of ${of.subject} does not name organization ${organizationId}`);
+  return undefined;
 }
 
 function expired(what: string, leftMs?: number): SocketError {

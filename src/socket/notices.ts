@@ -17,27 +17,37 @@ export interface Notices {
 }
 
 export function createNotices(socket: Socket): Notices {
-  const fail = (error: SocketError) => {
-    socket.emit('error', error);
-  };
-  const hangUp = () => {
-    socket.disconnect(true);
-  };
-  return {
-    fail,
-    end(error) {
-      fail(error);
-      hangUp();
-    },
-    superseded(owner) {
-      const notice: Superseded = { epoch: owner.epoch, by_node: owner.nodeId };
-      socket.emit('superseded', notice);
-      hangUp();
-    },
-    reconnect(afterMs) {
-      const notice: Reconnect = { after_ms: afterMs };
-      socket.emit('reconnect', notice);
-    },
-    hangUp,
-  };
+  return new SocketNotices(socket);
+}
+
+class SocketNotices implements Notices {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  fail(error: SocketError): void {
+    this.#socket.emit('error', error);
+  }
+
+  end(error: SocketError): void {
+    this.fail(error);
+    this.hangUp();
+  }
+
+  superseded(owner: Owner): void {
+    const notice: Superseded = { epoch: owner.epoch, by_node: owner.nodeId };
+    this.#socket.emit('superseded', notice);
+    this.hangUp();
+  }
+
+  reconnect(afterMs: number): void {
+    const notice: Reconnect = { after_ms: afterMs };
+    this.#socket.emit('reconnect', notice);
+  }
+
+  hangUp(): void {
+    this.#socket.disconnect(true);
+  }
 }

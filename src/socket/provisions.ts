@@ -15,32 +15,43 @@ export interface Provisions {
   again(session: Session): Promise<void>;
 }
 
-export function createProvisions(context: {
+interface ProvisionsContext {
   socket: Socket;
   provisioning: Provisioning;
   notices: Notices;
   identity: Pick<Identity, 'stays'>;
   log: Log;
-}): Provisions {
-  const { socket, provisioning, notices, log, identity } = context;
-  let isUnderWay = false;
+}
 
-  return {
-    first(id, introduced) {
-      socket.emit('provision_config', provisioning.present(id, introduced));
-      log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Initial provisioning sent to ${id}`);
-    },
-    async again({ connection: { orchestratorId: id } }) {
-      if (isUnderWay) return;
-      isUnderWay = true;
-      const config = await provisioning.read(id).finally(() => {
-        isUnderWay = false;
-      });
-      if (config === undefined) return notices.end(deregistered(id));
-      // It may have been moved meanwhile: what another organization has set is not for its token.
-      if (!identity.stays(id, config.data.organization_id)) return;
-      socket.emit('provision_config', config);
-      log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);
-    },
-  };
+export function createProvisions(context: ProvisionsContext): Provisions {
+  return new SocketProvisions(context);
+}
+
+class SocketProvisions implements Provisions {
+  readonly #context: ProvisionsContext;
+  #isUnderWay = false;
+
+  constructor(context: ProvisionsContext) {
+    this.#context = context;
+  }
+
+  first(id: string, introduced: Introduced): void {
+    const { socket, provisioning, log } = this.#context;
+    socket.emit('provision_config', provisioning.present(id, introduced));
+    log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Initial provisioning sent to ${id}`);
+  }
+
+  async again({ connection: { orchestratorId: id } }: Session): Promise<void> {
+    const { socket, provisioning, notices, identity, log } = this.#context;
+    if (this.#isUnderWay) return;
+    this.#isUnderWay = true;
+    const config = await provisioning.read(id).finally(() => {
+      this.#isUnderWay = false;
+    });
+    if (config === undefined) return notices.end(deregistered(id));
+    // It may have been moved meanwhile: what another organization has set is not for its token.
+    if (!identity.stays(id, config.data.organization_id)) return;
+    socket.emit('provision_config', config);
+    log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Provisioning sent to ${id}`);
+  }
 }

@@ -12,32 +12,36 @@ export interface Turnstile {
 }
 
 export function createTurnstile(): Turnstile {
-  let held: Promise<void> | undefined;
-  let waiting = 0;
+  return new OrderedTurnstile();
+}
 
-  async function pass(): Promise<void> {
-    if (held === undefined) return;
-    waiting += 1;
-    await held.catch(() => undefined);
-    waiting -= 1;
+/** A class, as the others of a connection's parts: its methods are there once, and not once for each of thousands. */
+class OrderedTurnstile implements Turnstile {
+  #held: Promise<void> | undefined;
+  #waiting = 0;
+
+  get open(): boolean {
+    return this.#held === undefined;
   }
 
-  return {
-    get open() {
-      return held === undefined;
-    },
-    get waiting() {
-      return waiting;
-    },
-    pass,
-    hold(answer) {
-      const mine: Promise<void> = pass()
-        .then(answer)
-        .finally(() => {
-          if (held === mine) held = undefined;
-        });
-      held = mine;
-      return mine;
-    },
-  };
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  async pass(): Promise<void> {
+    if (this.#held === undefined) return;
+    this.#waiting += 1;
+    await this.#held.catch(() => undefined);
+    this.#waiting -= 1;
+  }
+
+  hold(answer: () => Promise<void>): Promise<void> {
+    const mine: Promise<void> = this.pass()
+      .then(answer)
+      .finally(() => {
+        if (this.#held === mine) this.#held = undefined;
+      });
+    this.#held = mine;
+    return mine;
+  }
 }

@@ -7,7 +7,8 @@ import { untilQuiet } from '../quiet.ts';
 import { untilSettled } from '../settled.ts';
 import { residentBytes } from '../usage.ts';
 
-const defaultConnections = 15_000;
+/** V8 gives memory back bit by bit once nothing happens: so long it must stay what it is. */
+const defaults = { connections: 15_000, seconds: 6 };
 
 interface Fresh {
   readonly url: string;
@@ -36,7 +37,7 @@ export const memory: Contest = {
 /** @param start a server that ends with what it is given */
 function contestant(
   name: string,
-  { connections = defaultConnections }: Stage,
+  { connections = defaults.connections, seconds = defaults.seconds }: Stage,
   start: (server: AsyncDisposableStack) => Promise<Fresh>,
 ): Contestant {
   return {
@@ -45,10 +46,10 @@ function contestant(
       await using server = new AsyncDisposableStack();
       const { url, pid } = await start(server);
       const load = server.use(await startStormingLoad({ url }));
-      const before = await untilSettled(() => residentBytes(pid));
+      const before = await untilSettled(seconds * 1_000, () => residentBytes(pid));
       await load.come(connections, 'idle-');
       await untilQuiet([pid]);
-      const after = await untilSettled(() => residentBytes(pid));
+      const after = await untilSettled(seconds * 1_000, () => residentBytes(pid));
       return { bytesPerConnection: (after - before) / connections, emptyMegabytes: before / 1e6 };
     },
   };
