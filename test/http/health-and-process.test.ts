@@ -222,7 +222,7 @@ test('the API says what each call answers, the closed list of error codes among 
   const answersOf = (path: string, method: string) => Object.keys(paths[path][method].responses);
   const orchestrator = '/api/v1/internal/orchestrators/{id}';
   for (const [path, method, answers] of [
-    ['/api/v1/controller/organizations', 'get', ['200', '400', '401', '403', '429', '503']],
+    ['/api/v1/controller/organizations', 'get', ['200', '304', '400', '401', '403', '429', '503']],
     [
       '/api/v1/controller/organizations',
       'post',
