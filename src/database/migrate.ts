@@ -4,6 +4,7 @@ import { type Migration, Migrator } from '@mikro-orm/migrations';
 import { MikroORM } from '@mikro-orm/postgresql';
 import { connectionParameters } from './address.ts';
 import { Tables } from './migrations/2026-11-23-tables.ts';
+import { MessageCounts } from './migrations/2026-11-24-message-counts.ts';
 import { type MigrationName, migrationNames } from './migrations/names.ts';
 import { OrchestratorInstance } from './orchestrator-instances.ts';
 import { OrchestratorMessage } from './orchestrator-messages.ts';
@@ -11,7 +12,10 @@ import { Organization } from './organizations.ts';
 
 type Constructor = new (...parameters: ConstructorParameters<typeof Migration>) => Migration;
 
-const migrations: Record<MigrationName, Constructor> = { '2026-11-23-tables': Tables };
+const migrations: Record<MigrationName, Constructor> = {
+  '2026-11-23-tables': Tables,
+  '2026-11-24-message-counts': MessageCounts,
+};
 
 /** How often one that waits for another migration to end looks again. */
 const lookEveryMs = 200;

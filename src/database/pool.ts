@@ -1,4 +1,5 @@
 // Owns one pool of connections to a Postgres: MikroORM for the tables, plain statements beside it.
+import { hash } from 'node:crypto';
 import { type EntityManager, MikroORM } from '@mikro-orm/postgresql';
 import type { Availability } from '../availability.ts';
 import { connectionParameters } from './address.ts';
@@ -11,10 +12,14 @@ import { Organization } from './organizations.ts';
 export type Row = Record<string, unknown>;
 /**
  * Runs one statement with `$1`-style parameters.
- * @param name of a statement whose text never changes, and which is asked often: its plan is kept
+ * @param how.prepared each connection keeps its plan, where no pooler is between: for texts of which there are few
  * @throws a DriverException of MikroORM's
  */
-export type Query = (sql: string, parameters?: readonly unknown[], name?: string) => Promise<Row[]>;
+export type Query = (
+  sql: string,
+  parameters?: readonly unknown[],
+  how?: { readonly prepared: boolean },
+) => Promise<Row[]>;
 
 export interface Statements {
   /** One statement in its own transaction. */
@@ -62,7 +67,7 @@ interface Queryable {
     text: string;
     values: unknown[];
     query_timeout: number;
-    name?: string | undefined;
+    name?: string;
   }): Promise<{ rows: R[]; command: string }>;
 }
 
@@ -119,22 +124,24 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
   /** What the connection is to be released with: one on which something failed is not given to the next. */
   const asError = (cause: unknown) => (cause instanceof Error ? cause : new Error(String(cause)));
 
-  /** Behind a pooler the next statement may be for another server's process, which knows no such name. */
-  const nameOf = (name: string | undefined) => (options.pooler === 'none' ? name : undefined);
-
   function statementsWithin(query_timeout: number): Statements {
-    const ask = (client: Queryable, text: string, parameters: readonly unknown[] = [], name?: string) =>
-      asked(() => client.query<Row>({ text, values: [...parameters], query_timeout, name: nameOf(name) }));
+    const ask = (client: Queryable, text: string, parameters: readonly unknown[] = [], isPrepared = false) =>
+      asked(() =>
+        client.query<Row>({
+          ...{ text, values: [...parameters], query_timeout },
+          ...(isPrepared && !bounds.wraps ? { name: hash('sha1', text) } : {}),
+        }),
+      );
     const queryOn =
       (client: Queryable): Query =>
-      async (text, parameters, name) =>
-        (await ask(client, text, parameters, name)).rows;
+      async (text, parameters, how) =>
+        (await ask(client, text, parameters, how?.prepared)).rows;
 
-    const query: Query = async (text, parameters, name) => {
+    const query: Query = async (text, parameters, how) => {
       const client = await connected();
       let broken: Error | undefined;
       try {
-        return await queryOn(client)(text, parameters, name);
+        return await queryOn(client)(text, parameters, how);
       } catch (error) {
         broken = asError(error);
         throw error;

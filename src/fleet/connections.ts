@@ -16,7 +16,8 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { type Frame, frameSchema } from '../queue/frame.ts';
 import type { Lease } from '../redis/lease.ts';
-import type { Owner, Presence, PresenceEntry } from '../redis/presence.ts';
+import type { PresenceEntry } from '../redis/live-list.ts';
+import type { Owner, Presence } from '../redis/presence.ts';
 import { createReturns } from './returns.ts';
 
 /** What an orchestrator says of itself; what is absent stays as the row has it. */

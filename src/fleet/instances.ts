@@ -1,8 +1,8 @@
 // Owns orchestrator instances as rows: listed, created as placeholders, deleted.
-import type { FilterQuery } from '@mikro-orm/core';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
+import { type ListedInstance, listInstances } from '../database/statements/instance-lists.ts';
 import { writeInstance } from '../database/statements/registrations.ts';
 import type { Log } from '../log.ts';
 import { covers, type Scope } from '../scope.ts';
@@ -29,9 +29,11 @@ export interface Instances {
   list(
     request: PageRequest & { organizationId?: string | undefined; status?: ShownStatus | undefined },
     scope: Scope,
-  ): Promise<Page<OrchestratorInstance>>;
+  ): Promise<Page<ListedInstance>>;
   /** @throws not_found */
   get(orchestratorId: string, scope: Scope): Promise<OrchestratorInstance>;
+  /** That it is there. @throws not_found */
+  require(orchestratorId: string, scope: Scope): Promise<void>;
   /** Which of these are there for a caller that is confined, each with the time since when. */
   within(orchestratorIds: readonly string[], scope: Scope): Promise<ReadonlyMap<string, Date>>;
   /** A placeholder, inactive; its organization is created if missing. @throws already_exists */
@@ -52,15 +54,11 @@ export function createInstances(dependencies: { database: Database; clock: Clock
 
   return {
     async list({ organizationId, status, ...request }, scope) {
-      const where: FilterQuery<OrchestratorInstance> = {};
-      if (organizationId !== undefined) where.organization = organizationId;
-      if (scope !== undefined) where.$and = [{ organization: { $in: [...scope] } }];
-      if (status === 'independent') where.isIndependent = true;
-      else if (status !== undefined) Object.assign(where, { status, isIndependent: false });
-      const [items, totalItems] = await database.lagging((source) =>
-        source.fork().findAndCount(OrchestratorInstance, where, {
-          populate: ['organization'],
-          orderBy: { createdAt: 'desc', orchestratorId: 'desc' },
+      const { items, totalItems } = await database.lagging(({ query }) =>
+        listInstances(query, {
+          organizationId,
+          organizations: scope && [...scope],
+          status,
           limit: request.pageSize,
           offset: offsetOf(request),
         }),
@@ -69,6 +67,16 @@ export function createInstances(dependencies: { database: Database; clock: Clock
     },
 
     get,
+
+    async require(orchestratorId, scope) {
+      const [row] = await database.query(
+        'SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1',
+        [orchestratorId],
+        { prepared: true },
+      );
+      if (row === undefined || !covers(scope, String(row.organization_id)))
+        throw notFound('Orchestrator', orchestratorId);
+    },
 
     async within(orchestratorIds, scope) {
       const among = { orchestratorId: { $in: [...orchestratorIds] } };

@@ -1,15 +1,14 @@
 // Owns messages: recommendations and monitoring notes for an orchestrator, and the decision on each.
-import type { FilterQuery } from '@mikro-orm/core';
-import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import { isMissingReference } from '../database/failures.ts';
-import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import {
   type MessageStatus,
   type MessageType,
   OrchestratorMessage,
 } from '../database/orchestrator-messages.ts';
+import type { Source } from '../database/pool.ts';
+import { type ListedMessages, listMessages } from '../database/statements/message-lists.ts';
 import type { Log } from '../log.ts';
 import type { Scope } from '../scope.ts';
 import { alreadyDecided, invalidRequest, notFound } from './errors.ts';
@@ -33,12 +32,6 @@ export interface Reach {
   readonly orchestrators: ReadonlySet<string> | undefined;
 }
 
-export interface MessageList {
-  messages: OrchestratorMessage[];
-  /** How many match the filter, whatever `limit` and `before` say. */
-  totalCount: number;
-}
-
 export type Decision = Exclude<MessageStatus, 'pending'>;
 
 export interface Messages {
@@ -51,9 +44,9 @@ export interface Messages {
     metadata: unknown;
   }): Promise<OrchestratorMessage>;
   /** Newest first. @throws invalid_request if `before` names no message */
-  list(filter: MessageFilter): Promise<MessageList>;
+  list(filter: MessageFilter): Promise<ListedMessages>;
   /** The same for one orchestrator. @throws not_found if it is unknown */
-  listFor(orchestratorId: string, filter: MessageFilter): Promise<MessageList>;
+  listFor(orchestratorId: string, filter: MessageFilter): Promise<ListedMessages>;
   /** Deciding the same again changes nothing. @throws not_found, already_decided */
   decide(messageId: string, status: Decision, reach: Reach): Promise<OrchestratorMessage>;
 }
@@ -66,34 +59,20 @@ export function createMessages(dependencies: {
 }): Messages {
   const { database, instances, clock, log } = dependencies;
 
-  async function list(filter: MessageFilter): Promise<MessageList> {
-    const visible: FilterQuery<OrchestratorMessage> = {};
-    const { scope, orchestrators } = filter.reach;
-    if (scope !== undefined)
-      visible.$and = [{ orchestratorId: { $in: instancesWithin(database.fork(), scope) } }];
-    if (orchestrators !== undefined) visible.orchestratorId = { $in: [...orchestrators] };
-    const where = { ...visible };
-    if (filter.orchestratorId !== undefined) where.orchestratorId = filter.orchestratorId;
-    if (filter.messageType !== undefined) where.messageType = filter.messageType;
-    if (filter.status !== undefined) where.status = filter.status;
-    let page = where;
-    if (filter.before !== undefined) {
-      // From the primary: a replica that lags may not have the message yet that the caller has just been told of.
-      const before = await database.fork().findOne(OrchestratorMessage, { ...visible, id: filter.before });
-      if (before === null)
-        throw invalidRequest([{ path: 'query.before', message: 'is no message of the controller' }]);
-      const { createdAt, id } = before;
-      page = { $and: [where, { $or: [{ createdAt: { $lt: createdAt } }, { createdAt, id: { $lt: id } }] }] };
-    }
-    return database.lagging(async (source) => {
-      const em = source.fork();
-      const totalCount = await em.count(OrchestratorMessage, where);
-      const messages = await em.find(OrchestratorMessage, page, {
-        orderBy: { createdAt: 'desc', id: 'desc' },
-        limit: filter.limit,
+  async function list(filter: MessageFilter): Promise<ListedMessages> {
+    const { reach, ...criteria } = filter;
+    const read = ({ query }: Pick<Source, 'query'>) =>
+      listMessages(query, {
+        ...{ orchestratorId: undefined, messageType: undefined, status: undefined, before: undefined },
+        ...criteria,
+        orchestrators: reach.orchestrators && [...reach.orchestrators],
+        organizations: reach.scope && [...reach.scope],
       });
-      return { messages, totalCount };
-    });
+    // One that lags may not have the message yet that the caller has just been told of.
+    const found = (await database.lagging(read)) ?? (await read(database));
+    if (found === undefined)
+      throw invalidRequest([{ path: 'query.before', message: 'is no message of the controller' }]);
+    return found;
   }
 
   /** A message of others does not exist. @throws not_found */
@@ -136,8 +115,11 @@ export function createMessages(dependencies: {
     list,
 
     async listFor(orchestratorId, filter) {
-      await instances.get(orchestratorId, filter.reach.scope);
-      return list({ ...filter, orchestratorId });
+      const found = list({ ...filter, orchestratorId });
+      // Of two faults that of the orchestrator is told, always.
+      found.catch(() => undefined);
+      await instances.require(orchestratorId, filter.reach.scope);
+      return found;
     },
 
     async decide(messageId, status, reach) {
@@ -160,12 +142,4 @@ export function createMessages(dependencies: {
       return message;
     },
   };
-}
-
-/** The ids of the instances of these organizations, as a subquery. */
-function instancesWithin(em: EntityManager, organizations: ReadonlySet<string>) {
-  return em
-    .createQueryBuilder(OrchestratorInstance)
-    .select('orchestratorId')
-    .where({ organization: { $in: [...organizations] } });
 }

@@ -27,7 +27,7 @@ export function createOverview(dependencies: {
   const { database, presence, lease } = dependencies;
   async function countConnected(scope: Scope): Promise<number> {
     if (scope === undefined) return presence.count();
-    return (await presence.list()).filter((each) => covers(scope, each.organization_id)).length;
+    return (await presence.list()).all().filter((each) => covers(scope, each.organization_id)).length;
   }
 
   return {

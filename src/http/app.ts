@@ -81,6 +81,9 @@ export interface AppDependencies {
   log: Log;
 }
 
+/** What becomes of an answer whose client goes away before its end. */
+const hungUp = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE']);
+
 export interface Apps {
   /** Everything, but for what has a port of its own. */
   readonly main: Koa;
@@ -159,9 +162,11 @@ function composeApp(
     isRoute: (path) => router.match(path, 'OPTIONS').path.length > 0,
   });
   const app = new Koa();
-  app.on('error', (error: Error) =>
-    dependencies.log.warn({ source: 'http', error }, `An answer could not be sent: ${error.message}`),
-  );
+  app.on('error', (error: NodeJS.ErrnoException) => {
+    // Whoever hangs up does not want the rest.
+    if (hungUp.has(error.code ?? '')) return;
+    dependencies.log.warn({ source: 'http', error }, `An answer could not be sent: ${error.message}`);
+  });
   app.use(nameRequests);
   app.use(measureRequests(dependencies.metrics));
   app.use(traceRequests(dependencies.tracing));

@@ -3,11 +3,10 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { type DocsFiles, pageHeaders } from './docs-files.ts';
 import { HttpError } from './errors.ts';
-import { type Rendered, type Route, route } from './route.ts';
+import { type Route, route, unchanged } from './route.ts';
 
 /** Unlike the probes. */
 const errors = { 429: 'rate_limited' } as const;
-const unchanged: Rendered = { mediaTypes: [] };
 const document = { 200: { mediaTypes: ['application/json'] }, 304: unchanged } as const;
 const page = { 200: { mediaTypes: ['text/html'] }, 304: unchanged } as const;
 

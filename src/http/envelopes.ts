@@ -1,7 +1,7 @@
 // Owns the shape of a body around what a route answers.
 import { z } from 'zod';
 import { time } from '../fleet/shapes.ts';
-import type { Envelope } from './route.ts';
+import type { Envelope } from './answer-body.ts';
 
 const head = {
   success: z.literal(true),

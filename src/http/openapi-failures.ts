@@ -1,8 +1,9 @@
 // Owns what the description of the REST API says of failures: which call may end in which, and what is said then.
 import type { ErrorCode } from '../fleet/errors.ts';
 import type { Describer } from '../json-schema.ts';
+import type { Envelope } from './answer-body.ts';
 import { errorEnvelope } from './errors.ts';
-import type { Envelope, Route } from './route.ts';
+import type { Route } from './route.ts';
 
 type Code = keyof typeof meanings;
 

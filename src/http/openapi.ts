@@ -3,9 +3,10 @@ import { z } from 'zod';
 import manifest from '../../package.json' with { type: 'json' };
 import { permissions } from '../access/roles.ts';
 import { createDescriber, type Describer, type JsonSchema } from '../json-schema.ts';
+import type { Envelope } from './answer-body.ts';
 import { enveloped } from './envelopes.ts';
 import { createFailures } from './openapi-failures.ts';
-import type { Answers, Envelope, Route } from './route.ts';
+import type { Answers, Route } from './route.ts';
 
 export interface MountedRoutes {
   prefix: string;
@@ -21,7 +22,8 @@ orchestrator is told over its socket, is in [/asyncapi.json](/asyncapi.json), fo
 
 Names are in snake_case, times in UTC with milliseconds. Every call but those of **process** needs a token once there
 are keys for tokens: \`Authorization: Bearer …\`; the roles that may make a call are in its \`security\`. What belongs to
-an organization that the token does not name does not exist for the caller. Whatever answers GET answers HEAD.
+an organization that the token does not name does not exist for the caller. Whatever answers GET answers HEAD, compressed with gzip for who takes it so. An \`ETag\` names what is answered and not when: with \`If-None-Match\` it is
+sent again only if it is another.
 \`X-Request-Id\` (1 to 128 of \`A-Z a-z 0-9 . _ -\`) is taken from the call, or made, and is in every answer.`;
 
 /** OpenAPI 3.1: every mounted route, with what it takes and answers. Source: https://spec.openapis.org/oas/v3.1.1 */

@@ -2,16 +2,18 @@
 // what looks like a credential.
 import { z } from 'zod';
 import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
-import { healths, type OrchestratorInstance } from '../database/orchestrator-instances.ts';
+import { healths } from '../database/orchestrator-instances.ts';
 import {
   messageStatuses,
   messageTypes,
   type OrchestratorMessage,
 } from '../database/orchestrator-messages.ts';
 import { type Activity, activities, type Organization } from '../database/organizations.ts';
+import type { ListedInstance } from '../database/statements/instance-lists.ts';
 import { type ShownStatus, shownStatuses } from '../fleet/instances.ts';
 import type { Page } from '../fleet/pages.ts';
 import { count, knownId, messageId, storedContainer, storedObject, time } from '../fleet/shapes.ts';
+import { createIsoTimes } from '../iso-time.ts';
 
 export const organization = z
   .object({
@@ -82,8 +84,8 @@ export const pageOf = <T extends z.ZodType>(name: string, item: T) =>
     })
     .meta({ id: name });
 
-const timeOf = (date: Date) => date.toISOString();
-const timeOrNull = (date: Date | null | undefined) => date?.toISOString() ?? null;
+const timeOf = createIsoTimes();
+const timeOrNull = (date: Date | null | undefined) => (date ? timeOf(date) : null);
 
 export function presentOrganization(row: Organization): z.output<typeof organization> {
   return {
@@ -102,7 +104,7 @@ export function presentOrganization(row: Organization): z.output<typeof organiza
   };
 }
 
-export function presentInstance(row: OrchestratorInstance): z.output<typeof instance> {
+export function presentInstance(row: ListedInstance): z.output<typeof instance> {
   return {
     orchestrator_id: row.orchestratorId,
     organization_id: row.organization.organizationId,

@@ -9,20 +9,21 @@ import type { Caller } from '../access/caller.ts';
 import type { Action } from '../access/roles.ts';
 import type { Clock } from '../clock.ts';
 import { type ErrorCode, type Fault, invalidRequest } from '../fleet/errors.ts';
+import { type Envelope, setBody } from './answer-body.ts';
 import { HttpError } from './errors.ts';
+import type { PreparedBody } from './prepared-body.ts';
 import { callerOf, noteSubject } from './requests.ts';
 import { stepOf } from './trace.ts';
 
 type Schema = z.ZodType;
 type Parsed<S> = S extends Schema ? z.output<S> : undefined;
 
-/** How the answer is wrapped: `data` apart, beside the envelope's fields, or not at all. */
-export type Envelope = 'data' | 'fields' | 'plain';
-
 /** An answer that is rendered already, a page, a file or metrics, in one of these media types. */
 export interface Rendered {
   readonly mediaTypes: readonly string[];
 }
+/** As a 304, where a client that names the tag of what is answered has it already: then that has one. */
+export const unchanged: Rendered = { mediaTypes: [] };
 /** What is answered, by status code: JSON of a schema, in the envelope, or what is rendered. */
 export type Answers = Readonly<Record<number, Schema | Rendered>>;
 
@@ -42,7 +43,7 @@ interface Manner {
 export type Reply<A extends Answers> = {
   [Status in keyof A]: Manner &
     (Status extends 200 ? { status?: Status } : { status: Status }) & {
-      body: A[Status] extends Schema ? z.output<A[Status]> : string | Buffer;
+      body: A[Status] extends Schema ? z.output<A[Status]> | PreparedBody : string | Buffer;
     };
 }[keyof A];
 
@@ -221,13 +222,7 @@ export function mount(
           noteSubject(ctx, reply.about ?? {});
           ctx.status = Number(reply.status ?? 200);
           ctx.set({ ...reply.headers });
-          if (reply.gzip !== undefined) ctx.vary('Accept-Encoding');
-          if (reply.gzip !== undefined && ctx.acceptsEncodings('gzip', 'identity') === 'gzip') {
-            ctx.set('Content-Encoding', 'gzip');
-            ctx.body = reply.gzip;
-          } else ctx.body = wrap(envelope, reply, options.clock);
-          // Source: RFC 9110, 13.1.2
-          if (reply.headers?.ETag !== undefined && ctx.fresh) ctx.status = 304;
+          await setBody(ctx, reply, { envelope, isTagged: 304 in each.answers, clock: options.clock });
         },
       ],
     );
@@ -237,21 +232,6 @@ export function mount(
 /** Koa's own looks through all parameters for each of them: a full line of them would hold the event loop. */
 function parseQuery(text: string): unknown {
   return parseQueryString(text, '&', '=', { maxKeys: 0 });
-}
-
-function wrap(envelope: Envelope, reply: AnyReply, clock: Clock): unknown {
-  if (envelope === 'plain') return reply.body;
-  const head = {
-    success: true,
-    message: reply.message ?? 'OK',
-    timestamp: new Date(clock.now()).toISOString(),
-  };
-  return envelope === 'data' ? { ...head, data: reply.body } : { ...head, ...asFields(reply.body) };
-}
-
-function asFields(body: unknown): object {
-  if (typeof body !== 'object' || body === null) throw new TypeError('only fields can stand beside fields');
-  return body;
 }
 
 function createBodyReader(limitBytes: number): Middleware {

@@ -17,6 +17,11 @@ export interface Keys {
   presence(nodeId: string): string;
   /** Sorted set: orchestrator_id → last heartbeat, ms. Goes with the owner's entry. */
   readonly lastSeen: string;
+  /**
+   * Stream: what changed in the three above. `id` → one orchestrator's entry, `seen` → `{ms} {orchestrator_id} …`, heartbeats;
+   * `all` → more than is named. Trimmed by time, with each renewal of a lease.
+   */
+  readonly changes: string;
   /** List: frames for an orchestrator between two connections whose sender is gone. Expires with the last deadline. */
   parked(orchestratorId: string): string;
   /** String: heartbeats processed within one ten-second bucket of the cluster. Expires after two minutes. */
@@ -48,6 +53,7 @@ export function createKeys(prefix: string): Keys {
     owners: `${root}:owners`,
     presence: (nodeId) => `${root}:presence:${nodeId}`,
     lastSeen: `${root}:last_seen`,
+    changes: `${root}:changes`,
     parked: (orchestratorId) => `${root}:parked:${orchestratorId}`,
     beats: (bucket) => `${root}:beats:${bucket}`,
     silenceExcused: `${root}:silence_excused`,

@@ -46,6 +46,8 @@ export interface Lease {
 const renewedSchema = z.tuple([z.number(), z.number(), z.string()]);
 const rosterSchema = z.tuple([z.number(), z.array(z.string()), z.array(z.string())]);
 const retryMs = 500;
+/** Who reads the presence less often reads all of it. */
+const changesKeptMs = 15_000;
 
 /**
  * @param options.onRegained Redis does not hold this replica's presence (first renewal, a gap, Redis came back empty), or
@@ -81,8 +83,8 @@ export function createLease(options: {
     const asked = performance.now();
     const [held, known, server] = renewedSchema.parse(
       await renewScript(
-        [keys.nodes, keys.born, keys.node(nodeId), keys.incomplete, keys.server],
-        [nodeId, leaseMs, options.startedAt, draining ? 1 : 0],
+        [keys.nodes, keys.born, keys.node(nodeId), keys.incomplete, keys.server, keys.changes],
+        [nodeId, leaseMs, options.startedAt, draining ? 1 : 0, changesKeptMs],
       ),
     );
     if (held !== 1 || asked > heldUntil) {

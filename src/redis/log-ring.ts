@@ -7,6 +7,7 @@ import { auditShape, type LineSink, logLevels } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { shareRead } from '../shared-read.ts';
 import { isRedisAway } from './failures.ts';
+import { followStream, isOlder } from './followed-stream.ts';
 import type { Keys } from './keys.ts';
 import { loadScript } from './script.ts';
 
@@ -103,24 +104,22 @@ export function createLogRing(options: {
     watch: metrics.batch('log_lines'),
   });
 
+  const readLines = followStream({ redis, key: keys.logs, size: options.size, parse: parseLine });
+  const readAudit = followStream({ redis, key: keys.audit, size: options.auditSize, parse: parseLine });
   const ownLines = () =>
     within(ownLinesWithinMs, lines.add(key, []), () => new Error('Redis takes the lines too slowly'));
 
   return {
     write: (line) => lines.put(key, [line]),
     read: shareRead(async () => {
-      // First what this replica still holds, so that a caller finds the line of the call it has just made. A Redis that is away fails the read below, and is not waited for here.
+      // First what this replica still holds, so that a caller finds the line of the call it has just made. A Redis
+      // that is away fails the read below, and is not waited for here.
       if (redis.status === 'ready') await ownLines().catch(() => undefined);
-      const [newest, audit] = await Promise.all([
-        redis.xrevrange(keys.logs, '+', '-', 'COUNT', options.size),
-        redis.xrevrange(keys.audit, '+', '-', 'COUNT', options.auditSize),
-      ]);
-      const oldest = newest.at(-1)?.[0];
-      const pushedOut = audit.filter(([id]) => oldest === undefined || isOlder(id, oldest));
-      return [...newest, ...pushedOut].flatMap(([id, fields]) => {
-        const parsed = lineSchema.safeParse(JSON.parse(fields[1] ?? 'null'));
-        return parsed.success ? [{ ...parsed.data, id }] : [];
-      });
+      const [newest, audit] = await Promise.all([readLines(), readAudit()]);
+      const oldest = newest[0]?.id;
+      const kept = oldest === undefined ? -1 : audit.findIndex(({ id }) => !isOlder(id, oldest));
+      const pushedOut = kept === -1 ? audit : audit.slice(0, kept);
+      return [...pushedOut, ...newest].reverse();
     }),
     settled: () => lines.idle(),
     abandon() {
@@ -129,9 +128,15 @@ export function createLogRing(options: {
   };
 }
 
-/** Ids of a stream are `{milliseconds}-{count}`. */
-function isOlder(one: string, other: string): boolean {
-  const [ms = 0, count = 0] = one.split('-').map(Number);
-  const [otherMs = 0, otherCount = 0] = other.split('-').map(Number);
-  return ms < otherMs || (ms === otherMs && count < otherCount);
+function parseLine(id: string, text: string): LogLine | undefined {
+  const parsed = lineSchema.safeParse(asJson(text));
+  return parsed.success ? { ...parsed.data, id } : undefined;
+}
+
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

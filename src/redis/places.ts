@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
 import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
 import type { Keys } from './keys.ts';
-import type { Owner, Presence, PresenceEntry } from './presence.ts';
+import type { PresenceEntry } from './live-list.ts';
+import type { Owner, Presence } from './presence.ts';
 import { loadScript } from './script.ts';
 
 interface Claim {
@@ -38,7 +39,7 @@ export function createPlaces({ redis, keys, nodeId }: { redis: Redis; keys: Keys
     async flush(batch) {
       const replies = await claimScript(
         [
-          ...[keys.owners, keys.presence(nodeId), keys.lastSeen, keys.nodes],
+          ...[keys.owners, keys.presence(nodeId), keys.lastSeen, keys.nodes, keys.changes],
           ...batch.map(({ id }) => keys.parked(id)),
         ],
         [nodeId, keys.presence(''), ...batch.flatMap(argumentsOf)],
@@ -67,7 +68,7 @@ export function createPlaces({ redis, keys, nodeId }: { redis: Redis; keys: Keys
 
   async function release(of: string, idsAndEpochs: readonly (string | number)[]): Promise<boolean[]> {
     const replies = await releaseScript(
-      [keys.owners, keys.presence(of), keys.lastSeen],
+      [keys.owners, keys.presence(of), keys.lastSeen, keys.changes],
       [of, ...idsAndEpochs],
     );
     return releaseReplies.parse(replies).map((reply) => reply === 1);

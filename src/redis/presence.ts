@@ -6,6 +6,7 @@ import type { Metrics } from '../metrics.ts';
 import { shareRead } from '../shared-read.ts';
 import { PresenceIncomplete } from './failures.ts';
 import type { Keys } from './keys.ts';
+import { createLiveList, type LiveList, type PresenceEntry, type Present, readEntry } from './live-list.ts';
 import { asOwner, createPlaces } from './places.ts';
 import { loadScript } from './script.ts';
 
@@ -13,21 +14,6 @@ import { loadScript } from './script.ts';
 export interface Owner {
   epoch: number;
   nodeId: string;
-}
-
-const entrySchema = z.object({
-  organization_id: z.string(),
-  name: z.string(),
-  connected_at: z.string(),
-  metadata: z.unknown(),
-});
-/** What is told of a connection besides its owner and its last heartbeat. */
-export type PresenceEntry = z.infer<typeof entrySchema>;
-
-export interface Present extends PresenceEntry {
-  orchestrator_id: string;
-  node_id: string;
-  last_seen: string;
 }
 
 /** Heartbeats that were written together. */
@@ -77,7 +63,7 @@ export interface Presence {
   /** Ends that, if all these nodes have registered their presence. */
   settleWhole(nodeIds: readonly string[]): Promise<void>;
   /** Everyone connected through a live node, by id. Many calls at once share one read, and its result. */
-  list(): Promise<readonly Present[]>;
+  list(): Promise<LiveList>;
   /** How many are connected through a live node. */
   count(): Promise<number>;
   /** Heartbeats processed by the whole cluster in the last minute. */
@@ -117,7 +103,7 @@ export function createPresence(options: {
     async flush(batch) {
       for (const { ids, atMs, beats } of batch)
         await touchScript(
-          [keys.lastSeen, keys.beats(Math.floor(options.now() / bucketMs))],
+          [keys.lastSeen, keys.beats(Math.floor(options.now() / bucketMs)), keys.changes],
           [beats, ...ids.flatMap((id, at) => [atMs[at] ?? 0, id])],
         );
       return batch.map(() => undefined);
@@ -139,38 +125,16 @@ export function createPresence(options: {
       throw new PresenceIncomplete();
   }
 
-  async function read(ids: readonly string[] | undefined): Promise<Present[]> {
+  async function get(id: string): Promise<Present | undefined> {
     const live = await options.liveNodes();
-    const [, hashes, scores] = await Promise.all([
+    const [, entries, [score]] = await Promise.all([
       requireWhole(),
-      Promise.all(live.map((node) => entriesOf(node, ids))),
-      ids === undefined
-        ? redis.zrange(keys.lastSeen, 0, '-1', 'WITHSCORES').then(asScores)
-        : redis
-            .zmscore(keys.lastSeen, [...ids])
-            .then((found) => asScores(ids.flatMap((id, at) => (found[at] ? [id, found[at]] : [])))),
+      Promise.all(live.map((node) => redis.hget(keys.presence(node), id))),
+      redis.zmscore(keys.lastSeen, [id]),
     ]);
-    return hashes
-      .flatMap((entries, at) =>
-        entries.map(([id, entry]) => ({
-          orchestrator_id: id,
-          node_id: live[at] ?? '',
-          last_seen: new Date(scores.get(id) ?? Date.parse(entry.connected_at)).toISOString(),
-          ...entry,
-        })),
-      )
-      .sort((a, b) => (a.orchestrator_id < b.orchestrator_id ? -1 : 1));
-  }
-
-  async function entriesOf(
-    node: string,
-    ids: readonly string[] | undefined,
-  ): Promise<[string, PresenceEntry][]> {
-    const found =
-      ids === undefined
-        ? Object.entries(await redis.hgetall(keys.presence(node)))
-        : (await redis.hmget(keys.presence(node), ...ids)).map((json, at) => [ids[at] ?? '', json] as const);
-    return found.flatMap(([id, json]) => (json === null ? [] : [[id, entrySchema.parse(JSON.parse(json))]]));
+    const at = entries.findIndex((json) => json !== null);
+    const json = entries[at];
+    return typeof json === 'string' ? readEntry(id, json, live[at] ?? '', score) : undefined;
   }
 
   return {
@@ -195,15 +159,13 @@ export function createPresence(options: {
       return reply === 'sender' ? reply : asOwner(reply);
     },
     seen: (seen) => touches.put('seen', seen),
-    async get(orchestratorId) {
-      return (await read([orchestratorId]))[0];
-    },
+    get,
     liveNodes: options.liveNodes,
     requireWhole,
     async settleWhole(nodeIds) {
       await settleScript([keys.incomplete, keys.server, ...nodeIds.map(keys.node)], []);
     },
-    list: shareRead(() => read(undefined)),
+    list: shareRead(createLiveList({ redis, keys, now: options.now, requireWhole })),
     async count() {
       const live = await options.liveNodes();
       const [counts] = await Promise.all([
@@ -219,7 +181,10 @@ export function createPresence(options: {
     },
     heldHere: () => redis.hkeys(keys.presence(nodeId)),
     async bury(dead) {
-      const keysOf = [keys.nodes, keys.node(dead), keys.presence(dead), keys.owners, keys.lastSeen];
+      const keysOf = [
+        ...[keys.nodes, keys.node(dead), keys.presence(dead), keys.owners, keys.lastSeen],
+        keys.changes,
+      ];
       return (await buryScript(keysOf, [dead])) !== null;
     },
     async excuseSilence(ms) {
@@ -228,10 +193,4 @@ export function createPresence(options: {
     silenceExcused: async () => (await redis.exists(keys.silenceExcused)) === 1,
     settled: () => touches.idle(),
   };
-}
-
-function asScores(flat: readonly string[]): Map<string, number> {
-  const scores = new Map<string, number>();
-  for (let at = 0; at + 1 < flat.length; at += 2) scores.set(flat[at] ?? '', Number(flat[at + 1]));
-  return scores;
 }

@@ -20,7 +20,11 @@ export async function openArena({ closing }: Stage, options: ClusterOptions): Pr
 }
 
 /**
- * For `config.socket`: what a replica is shipped with paces those who connect on purpose. Here it is to show what they
- * cost.
+ * For `config.socket`: what a replica is shipped with paces those who connect, and bounds those who talk, on purpose. Here
+ * it is to show what they cost.
  */
-export const wideOpen = { connectionsPerSecond: 1_000_000, pendingHandshakes: 1_000_000 };
+export const wideOpen = {
+  connectionsPerSecond: 1_000_000,
+  pendingHandshakes: 1_000_000,
+  eventsPerSecond: 1_000_000,
+};

@@ -5,10 +5,11 @@ import { readFlags } from '../../src/local/flags.ts';
 import { type ContestResult, holdContest } from './contest.ts';
 import { contests } from './contests.ts';
 import { describeMachine } from './machine.ts';
+import { publish } from './publish.ts';
 import { describeResult } from './report.ts';
 
 const names = contests.map(({ name }) => name);
-const usage = `Usage: npm run bench -- [contest …] [--rounds 5] [--connections N] [--seconds S] [--json FILE]
+const usage = `Usage: npm run bench -- [contest …] [--rounds 5] [--connections N] [--seconds S] [--json FILE] [--publish yes]
 
 Holds contests on this machine, against a Postgres and a Redis of their own, and prints medians with their spread, and
 ratios. Only ratios of one run mean anything on another machine.
@@ -18,6 +19,7 @@ ratios. Only ratios of one run mean anything on another machine.
   --connections N  orchestrators, where a contest has a number of them
   --seconds S      how long one turn is looked at, where that is a contest's to choose
   --json FILE      every figure of every round
+  --publish yes    puts the results of these contests into the README, with its chart
   --help           shows this
 `;
 
@@ -30,9 +32,15 @@ const flagsSchema = z.object({
   connections: number.int().min(1).max(15_000).optional(),
   seconds: number.min(0.5).max(3_600).optional(),
   json: z.string().optional(),
+  publish: z.literal('yes', { error: 'must be yes' }).optional(),
 });
 
-const flags = readFlags(['rounds', 'connections', 'seconds', 'json'], flagsSchema, usage, 'contests');
+const flags = readFlags(
+  ['rounds', 'connections', 'seconds', 'json', 'publish'],
+  flagsSchema,
+  usage,
+  'contests',
+);
 if (flags !== undefined) {
   const { rounds, connections, seconds } = flags;
   const wanted = contests.filter(({ name }) => flags.contests.size === 0 || flags.contests.has(name));
@@ -43,9 +51,8 @@ if (flags !== undefined) {
     results.push(result);
     console.log(`${describeResult(result)}\n`);
   }
+  const machine = describeMachine();
   if (flags.json !== undefined)
-    await writeFile(
-      flags.json,
-      `${JSON.stringify({ machine: await describeMachine(), results }, null, 2)}\n`,
-    );
+    await writeFile(flags.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+  if (flags.publish !== undefined) await publish(machine, results, names);
 }

@@ -23,9 +23,9 @@ export interface Aim {
   readonly figure: string;
   readonly of: string;
   /** Compared with whom; absent for the figure itself. */
-  readonly to?: string;
-  readonly atLeast?: number;
-  readonly atMost?: number;
+  readonly to?: string | undefined;
+  readonly atLeast?: number | undefined;
+  readonly atMost?: number | undefined;
 }
 
 /** What may be said on the command line. Each contest has its own idea of what is not said. */

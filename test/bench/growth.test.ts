@@ -49,8 +49,8 @@ test('of what is cleaned up now and then the lows count, and they take their tim
     name: 'a line',
     points: Array.from({ length: count * 12 }, (_, nth) => [nth * 5, value(nth * 5)] as const),
   });
-  // Teeth of 45 seconds, each higher than the one before.
-  const saw = (at: number) => 100 + (at % 45) * (1 + at / 100);
+  // Teeth of 70 seconds, each higher than the one before.
+  const saw = (at: number) => 100 + (at % 70) * (1 + at / 100);
   t.false(judgeLine(minutes(15, saw), bounds).flat);
   t.true(judgeLine(minutes(15, saw), { ...bounds, lows: true }).flat);
   t.false(

@@ -1,13 +1,15 @@
 // Owns what is said of the machine that figures come from.
 import { cpus, totalmem } from 'node:os';
+import { z } from 'zod';
 
-export interface Machine {
-  readonly processor: string;
-  readonly cores: number;
-  readonly memoryBytes: number;
-  readonly node: string;
-  readonly at: string;
-}
+export const machineSchema = z.object({
+  processor: z.string(),
+  cores: z.int(),
+  memoryBytes: z.int(),
+  node: z.string(),
+  at: z.iso.datetime(),
+});
+export type Machine = z.infer<typeof machineSchema>;
 
 export function describeMachine(): Machine {
   const all = cpus();

@@ -1,5 +1,5 @@
 // Owns how results are told: a table for each contest, for a person, and what became of its aims.
-import { type ContestResult, type FigureShape, shorten } from './contest.ts';
+import { type Aim, type ContestResult, type FigureShape, shorten } from './contest.ts';
 import { judge, spreadOf } from './statistics.ts';
 
 /** The load had a whole core, near enough: it could not have asked for more. */
@@ -25,15 +25,19 @@ export function describeResult(result: ContestResult): string {
 /** One line an aim: what was measured, what was wanted, and whether that is reached. */
 export function describeAims(result: ContestResult): string[] {
   return judge(result).map(({ aim, measured, reached }) => {
-    const label = result.figures[aim.figure]?.label ?? aim.figure;
     const unit = aim.to === undefined ? ` ${result.figures[aim.figure]?.unit ?? ''}` : ' times';
-    const compared = aim.to === undefined ? '' : ` of ${aim.to}'s`;
     const bound = aim.atLeast === undefined ? `at most ${aim.atMost}` : `at least ${aim.atLeast}`;
     const told =
       measured === undefined ? 'not measured' : tellSpread([measured.min, measured.median, measured.max]);
     const mark = measured === undefined ? '-' : reached ? '✔' : '✘';
-    return `  ${mark} ${label}, ${aim.of}: ${told}${unit}${compared} (aim: ${bound})`;
+    return `  ${mark} ${tellAim(result, aim)}: ${told}${unit} (aim: ${bound})`;
   });
+}
+
+/** `acknowledged a second, controller to bare Socket.IO`. */
+export function tellAim({ figures }: ContestResult, { figure, of, to }: Aim): string {
+  const label = figures[figure]?.label ?? figure;
+  return to === undefined ? `${label}, ${of}` : `${label}, ${of} to ${to}`;
 }
 
 /** Where the load and not the server was the bottleneck, a figure says how fast the load is. */

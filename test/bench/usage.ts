@@ -12,14 +12,25 @@ const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: '
  * @throws when a process is gone, or where there is no /proc
  */
 export function processorSeconds(pid: number): number {
+  // The children first: one that ends meanwhile is then counted with those that have.
+  const children = childrenOf(pid).reduce((sum, child) => sum + ownSeconds(child), 0);
   const [own = 0, ended = 0] = timesOf(pid);
-  return own + ended + childrenOf(pid).reduce((sum, child) => sum + (timesOf(child)[0] ?? 0), 0);
+  return own + ended + children;
 }
 
 /** Bytes of memory that a process holds, without what it may share with its children (proc(5), Rss). */
 export function residentBytes(pid: number): number {
   const [, kibibytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
   return Number(kibibytes) * 1024;
+}
+
+/** None of one that is gone. */
+function ownSeconds(pid: number): number {
+  try {
+    return timesOf(pid)[0];
+  } catch {
+    return 0;
+  }
 }
 
 /** Seconds of the process itself, and of its children that it has waited for. */

@@ -92,6 +92,15 @@ for (const pooler of poolers) {
     t.is(await cost(two), 4);
   });
 
+  test(`a session keeps a statement that is to be prepared only where no pooler hands it on (${pooler})`, async (t) => {
+    await using it = await open(pooler, world.settings.database.url);
+    const { query } = it.database;
+    const text = 'SELECT $1::int AS one';
+    for (const one of [1, 2]) t.deepEqual(await query(text, [one], { prepared: true }), [{ one }]);
+    const kept = await query('SELECT statement FROM pg_prepared_statements');
+    t.deepEqual(kept, pooler === 'none' ? [{ statement: text }] : []);
+  });
+
   test(`the server ends what takes too long, alone and in a transaction (${pooler})`, async (t) => {
     await using it = await open(pooler, world.settings.database.url, 300);
     const { database } = it;

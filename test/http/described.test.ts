@@ -5,6 +5,7 @@ import { type DescribedCall, readDescription } from '../support/described.ts';
 import { connectAs, makePlace } from '../support/places.ts';
 import { openProxy } from '../support/proxy.ts';
 import { asksForTokens, tokenOf } from '../support/tokens.ts';
+import { until } from '../support/until.ts';
 import { newTestKeys, type Place } from '../support/visitors.ts';
 import { openWorld, shippedTimeouts } from '../support/world.ts';
 
@@ -204,12 +205,16 @@ test.serial('what is there already, or decided otherwise, is a 409 as described'
 });
 
 test.serial('a client that has it is told so', async (t) => {
-  t.is(saying(304).length, 5);
+  t.is(saying(304).length, 11);
   for (const each of saying(304)) {
-    const first = await call(each, place);
-    // Without a word on caches fetch would ask for no answer that somebody has kept.
-    const headers = { 'if-none-match': String(first.headers.get('etag')), 'cache-control': 'max-age=0' };
-    const second = await call(each, place, { headers });
+    // A line of the log may come between two calls.
+    const second = await until(`a 304 of ${each.operationId}`, async () => {
+      const first = await call(each, place);
+      // Without a word on caches fetch would ask for no answer that somebody has kept.
+      const headers = { 'if-none-match': String(first.headers.get('etag')), 'cache-control': 'max-age=0' };
+      const answer = await call(each, place, { headers });
+      return answer.status === 304 && answer;
+    });
     t.deepEqual(judge(each, 304, second), []);
     t.is(second.body, '');
   }

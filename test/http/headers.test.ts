@@ -93,7 +93,10 @@ test('a page of a listed origin may call, with a token, and read when to try aga
     const asked = await preflight(organizations, from);
     t.is(asked.status, 204);
     t.is(asked.headers.get('access-control-allow-origin'), from);
-    t.is(asked.headers.get('access-control-allow-headers'), 'Authorization,Content-Type,X-Request-Id');
+    t.is(
+      asked.headers.get('access-control-allow-headers'),
+      'Authorization,Content-Type,If-None-Match,X-Request-Id',
+    );
     t.is(asked.headers.get('access-control-allow-methods'), 'GET,HEAD,POST,PUT,DELETE');
     t.is(asked.headers.get('access-control-max-age'), '600');
     t.is(asked.headers.get('access-control-allow-credentials'), null);
@@ -105,7 +108,7 @@ test('a page of a listed origin may call, with a token, and read when to try aga
       const answer = await world.api.request(path, { headers: { origin: from } });
       t.is(answer.status, status);
       t.is(answer.headers.get('access-control-allow-origin'), from);
-      t.is(answer.headers.get('access-control-expose-headers'), 'Retry-After,X-Request-Id');
+      t.is(answer.headers.get('access-control-expose-headers'), 'ETag,Retry-After,X-Request-Id');
       t.regex(String(answer.headers.get('vary')), /Origin/);
     }
   }

@@ -1,5 +1,6 @@
 // What is dear to read from Redis is read once for many who ask at the same moment.
 import test from 'ava';
+import type { Redis } from 'ioredis';
 import { createMetrics } from '../../src/metrics.ts';
 import { createKeys } from '../../src/redis/keys.ts';
 import { createLogRing } from '../../src/redis/log-ring.ts';
@@ -21,8 +22,8 @@ function countedRedis() {
       const value: unknown = Reflect.get(target, name);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]): unknown => {
-        // Each reading of the log reads the audit's as well.
-        if (args[0] !== keys.audit) given.push(String(name));
+        // Each reading of the log reads the audit's as well, and looks which is the oldest.
+        if (args[0] !== keys.audit && args[1] !== '-') given.push(String(name));
         return Reflect.apply(value, target, args);
       };
     },
@@ -31,7 +32,7 @@ function countedRedis() {
 }
 
 const readers = {
-  xrevrange({ redis }: ReturnType<typeof countedRedis>) {
+  xrange({ redis }: ReturnType<typeof countedRedis>) {
     const ring = createLogRing({
       redis,
       keys,
@@ -43,20 +44,24 @@ const readers = {
     });
     return async (id: string) => (await ring.read()).some((line) => line.orchestrator_id === id);
   },
-  hgetall({ redis }: ReturnType<typeof countedRedis>) {
-    const { nodeId } = controller;
-    const presence = createPresence({
-      ...{ redis, keys, nodeId, liveNodes: async () => [nodeId] },
-      now: () => Date.now(),
-      metrics: createMetrics(),
-    });
-    return async (id: string) => (await presence.list()).some((each) => each.orchestrator_id === id);
+  evalsha({ redis }: ReturnType<typeof countedRedis>) {
+    const presence = presenceOn(redis);
+    return async (id: string) => (await presence.list()).all().some((each) => each.orchestrator_id === id);
   },
 };
 
+function presenceOn(redis: Redis) {
+  const { nodeId } = controller;
+  return createPresence({
+    ...{ redis, keys, nodeId, liveNodes: async () => [nodeId] },
+    now: () => Date.now(),
+    metrics: createMetrics(),
+  });
+}
+
 for (const [command, what] of [
-  ['xrevrange', 'the log'],
-  ['hgetall', 'who is connected'],
+  ['xrange', 'the log'],
+  ['evalsha', 'who is connected'],
 ] as const)
   test(`${what} is read once for many who ask at once, and never from before they asked`, async (t) => {
     const counted = countedRedis();
@@ -80,8 +85,8 @@ for (const [command, what] of [
       orchestrator_id: `new-${command}`,
     };
     const entry = { organization_id: 'o', name: 'n', connected_at: new Date().toISOString(), metadata: {} };
-    if (command === 'xrevrange') await world.redis.xadd(keys.logs, '*', 'line', JSON.stringify(line));
-    else await world.redis.hset(keys.presence(controller.nodeId), `new-${command}`, JSON.stringify(entry));
+    if (command === 'xrange') await world.redis.xadd(keys.logs, '*', 'line', JSON.stringify(line));
+    else await presenceOn(world.redis).claim(`new-${command}`, { epoch: 1, entry, lastSeenMs: Date.now() });
     t.true(await shows(`new-${command}`));
     t.deepEqual(await Promise.all(reading), [false, false]);
   });

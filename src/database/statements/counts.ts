@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { asArray, type Scope } from '../../scope.ts';
 import type { Query } from '../pool.ts';
+import { wholeFleet } from './message-lists.ts';
 
 const schema = z.object({
   organizations: z.int(),
@@ -18,9 +19,13 @@ export type RowCounts = z.infer<typeof schema>;
 const statement = `
   SELECT json_build_object(
     'organizations', (SELECT count(*) FROM organizations WHERE $1::text[] IS NULL OR organization_id = ANY ($1)),
-    'pending_messages', (SELECT count(*) FROM orchestrator_messages m WHERE status = 'pending' AND ($1::text[] IS NULL
-      OR EXISTS (SELECT FROM orchestrator_instances i
-                 WHERE i.orchestrator_id = m.orchestrator_id AND i.organization_id = ANY ($1)))),
+    'pending_messages', CASE WHEN $1::text[] IS NULL
+      THEN (SELECT COALESCE(sum(messages), 0) FROM orchestrator_message_counts
+            WHERE status = 'pending' AND whose IN (${wholeFleet}))
+      ELSE (SELECT COALESCE(sum(c.messages), 0) FROM orchestrator_instances i, LATERAL (
+              SELECT sum(messages) AS messages FROM orchestrator_message_counts
+              WHERE status = 'pending' AND whose = i.orchestrator_id) c
+            WHERE i.organization_id = ANY ($1)) END,
     'instances', (SELECT json_build_object(
       'total', count(*),
       'by_status', json_build_object(

@@ -66,7 +66,7 @@ const beatStatement = `
     FROM tenant t
     WHERE o.ctid = t.place AND (t.organization_id IN (SELECT organization_id FROM written)) IS TRUE
   )
-  SELECT NULL AS n, CASE WHEN count(*) < cardinality($1) THEN array_agg(n::integer) END AS written,
+  SELECT NULL AS n, CASE WHEN count(*) < cardinality($1) THEN COALESCE(array_agg(n::integer), '{}') END AS written,
     NULL::boolean AS is_independent, NULL::bigint AS connection_epoch, NULL AS owner, NULL::float8 AS last_seen_ms
   FROM written
   UNION ALL SELECT n::text, NULL, is_independent, connection_epoch, owner, NULL FROM known WHERE NOT counts
@@ -92,7 +92,7 @@ export async function writeBeats(query: Query, beats: readonly Beat[], attempts 
     upToLast(beats.map((beat) => (beat.features === undefined ? null : JSON.stringify(beat.features)))),
     beats.find((beat) => beat.nodeId !== null)?.nodeId ?? null,
   ];
-  const [summary, ...others] = await query(beatStatement, parameters, 'beats');
+  const [summary, ...others] = await query(beatStatement, parameters, { prepared: true });
   const written = z.array(z.int()).nullable().parse(summary?.written);
   const outcomes: (BeatOutcome | undefined)[] =
     written === null ? beats.map(asWritten) : new Array(beats.length).fill(undefined);

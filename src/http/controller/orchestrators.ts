@@ -6,12 +6,13 @@ import { identifier } from '../../fleet/identifiers.ts';
 import { type Instances, shownStatuses } from '../../fleet/instances.ts';
 import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Registrations } from '../../fleet/registrations.ts';
-import { count, deletedRows, knownId, nodeId, storedObject, time } from '../../fleet/shapes.ts';
-import type { Presence, Present } from '../../redis/presence.ts';
+import { count, deletedRows, knownId } from '../../fleet/shapes.ts';
+import type { Presence } from '../../redis/presence.ts';
 import { covers } from '../../scope.ts';
 import { cutPage, idParams, optionalPageQuery, pageQuery } from '../parameters.ts';
 import { instance, pageOf, presentInstance, presentPage } from '../presenters.ts';
-import { type Route, route } from '../route.ts';
+import { type Route, route, unchanged } from '../route.ts';
+import { createLiveBodies, live, presentLive } from './live.ts';
 
 const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
   newInstance: z
@@ -27,15 +28,6 @@ const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
 });
 
 const instancePage = pageOf('InstancePage', instance);
-const live = z.object({
-  organization_id: knownId,
-  name: z.string(),
-  status: z.literal('connected'),
-  connected_at: time,
-  last_seen: time,
-  node_id: nodeId,
-  metadata: storedObject,
-});
 const liveOrchestrator = live.meta({ id: 'LiveOrchestrator' });
 
 export function orchestratorRoutes(fleet: {
@@ -46,6 +38,7 @@ export function orchestratorRoutes(fleet: {
 }): Route[] {
   const { instances, registrations, presence, jsonSchemas } = fleet;
   const { newInstance } = bodies(jsonSchemas);
+  const liveBodyOf = createLiveBodies();
   return [
     route({
       method: 'get',
@@ -53,7 +46,7 @@ export function orchestratorRoutes(fleet: {
       access: 'fleet.read',
       operationId: 'listOrchestrators',
       summary: 'List orchestrator instances, newest first',
-      answers: { 200: instancePage },
+      answers: { 200: instancePage, 304: unchanged },
       query: pageQuery.extend({
         organization_id: identifier.optional(),
         status: z.enum(shownStatuses).optional(),
@@ -81,14 +74,20 @@ export function orchestratorRoutes(fleet: {
           orchestrators: z.record(z.string(), liveOrchestrator).describe('By `orchestrator_id`'),
           total_count: count,
         }),
+        304: unchanged,
       },
       query: optionalPageQuery.extend({ organization_id: identifier.optional() }),
       async answer({ query, caller }) {
-        const all = (await presence.list()).filter(
-          (each) =>
-            (query.organization_id === undefined || each.organization_id === query.organization_id) &&
-            covers(caller.scope, each.organization_id),
-        );
+        const list = await presence.list();
+        if (caller.scope === undefined && Object.values(query).every((wish) => wish === undefined))
+          return { body: liveBodyOf(list) };
+        const all = list
+          .all()
+          .filter(
+            (each) =>
+              (query.organization_id === undefined || each.organization_id === query.organization_id) &&
+              covers(caller.scope, each.organization_id),
+          );
         const shown = cutPage(all, query).map((each) => [each.orchestrator_id, presentLive(each)]);
         return { body: { orchestrators: Object.fromEntries(shown), total_count: all.length } };
       },
@@ -173,9 +172,4 @@ export function orchestratorRoutes(fleet: {
       },
     }),
   ];
-}
-
-function presentLive(present: Present): z.output<typeof live> {
-  const { organization_id, name, connected_at, last_seen, node_id, metadata } = present;
-  return { organization_id, name, status: 'connected', connected_at, last_seen, node_id, metadata };
 }

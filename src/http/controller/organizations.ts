@@ -6,7 +6,7 @@ import { type JsonSchemas, text } from '../../fleet/json.ts';
 import type { Organizations } from '../../fleet/organizations.ts';
 import { idParams, pageQuery } from '../parameters.ts';
 import { organization, pageOf, presentOrganization, presentPage } from '../presenters.ts';
-import { type Route, route } from '../route.ts';
+import { type Route, route, unchanged } from '../route.ts';
 
 const bodies = ({ jsonContainer, jsonObject }: JsonSchemas) => ({
   newOrganization: z
@@ -36,7 +36,7 @@ export function organizationRoutes(fleet: {
       access: 'fleet.read',
       operationId: 'listOrganizations',
       summary: 'List organizations, newest first',
-      answers: { 200: organizationPage },
+      answers: { 200: organizationPage, 304: unchanged },
       query: pageQuery,
       async answer({ query, caller }) {
         const page = await organizations.list({ page: query.page, pageSize: query.page_size }, caller.scope);

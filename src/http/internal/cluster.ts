@@ -10,7 +10,7 @@ import type { Presence } from '../../redis/presence.ts';
 import { covers, type Scope } from '../../scope.ts';
 import { serviceName } from '../controller/status.ts';
 import { limit } from '../parameters.ts';
-import { type Route, route } from '../route.ts';
+import { type Route, route, unchanged } from '../route.ts';
 
 const logsQuery = z.object({
   q: z.string().max(1_000).optional().describe('Lines whose message contains this, in any case'),
@@ -67,7 +67,7 @@ export function clusterRoutes(fleet: {
   async function connectedByNode(scope: Scope): Promise<Map<string, number> | undefined> {
     if (scope === undefined) return undefined;
     const counts = new Map<string, number>();
-    for (const { organization_id, node_id } of await presence.list())
+    for (const { organization_id, node_id } of (await presence.list()).all())
       if (covers(scope, organization_id)) counts.set(node_id, (counts.get(node_id) ?? 0) + 1);
     return counts;
   }
@@ -79,7 +79,10 @@ export function clusterRoutes(fleet: {
       access: 'administer',
       operationId: 'listLogs',
       summary: 'The newest log lines of the whole cluster; reading them writes none',
-      answers: { 200: z.object({ data: z.object({ items: z.array(logLine), total: count }) }) },
+      answers: {
+        200: z.object({ data: z.object({ items: z.array(logLine), total: count }) }),
+        304: unchanged,
+      },
       query: logsQuery,
       async answer({ query, caller }) {
         const lines = await visibleLines(await logRing.read(), caller.scope);

@@ -8,7 +8,7 @@ import type { Messages } from '../../fleet/messages.ts';
 import { count, knownId, messageId as knownMessageId } from '../../fleet/shapes.ts';
 import { idParams, limit } from '../parameters.ts';
 import { message, presentMessage } from '../presenters.ts';
-import { type Route, route } from '../route.ts';
+import { type Route, route, unchanged } from '../route.ts';
 
 const messageId = z.string().regex(/^[A-Za-z0-9._-]{1,400}$/, 'is no message id');
 const decisions = ['accepted', 'dismissed'] as const;
@@ -82,6 +82,7 @@ export function messageRoutes(fleet: { messages: Messages; jsonSchemas: JsonSche
       summary: 'List the messages for an orchestrator, newest first',
       answers: {
         200: z.object({ orchestrator_id: knownId, messages: z.array(message), total_count: count }),
+        304: unchanged,
       },
       params: idParams,
       query: filterQuery,
@@ -104,7 +105,7 @@ export function messageRoutes(fleet: { messages: Messages; jsonSchemas: JsonSche
       access: 'administer',
       operationId: 'listMessages',
       summary: 'List the messages for all orchestrators, newest first',
-      answers: { 200: z.object({ messages: z.array(message), total_count: count }) },
+      answers: { 200: z.object({ messages: z.array(message), total_count: count }), 304: unchanged },
       query: filterQuery.extend({ orchestrator_id: identifier.optional() }),
       async answer({ query, caller }) {
         const { message_type: messageType, orchestrator_id: orchestratorId, ...rest } = query;

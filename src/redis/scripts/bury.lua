@@ -1,5 +1,5 @@
 -- Clears what a dead node left: its presence, its owners' entries, its place among the nodes.
--- KEYS  1 nodes  2 node  3 presence of the node  4 owners  5 last_seen
+-- KEYS  1 nodes  2 node  3 presence of the node  4 owners  5 last_seen  6 changes
 -- ARGV  1 node_id
 -- Returns nothing if its lease holds after all, else how many connections it had.
 local time = redis.call('TIME')
@@ -16,4 +16,5 @@ for _, id in ipairs(ids) do
 end
 redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('ZREM', KEYS[1], ARGV[1])
+if #ids > 0 then redis.call('XADD', KEYS[6], '*', 'all', ARGV[1]) end
 return #ids

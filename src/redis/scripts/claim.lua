@@ -1,10 +1,11 @@
 -- Makes connections of one node those that count for their orchestrators, each unless a newer one does.
--- KEYS  1 owners  2 presence of the claiming node  3 last_seen  4 nodes  5 parked frames of the first orchestrator ...
+-- KEYS  1 owners  2 presence of the claiming node  3 last_seen  4 nodes  5 changes
+--       6 parked frames of the first orchestrator ...
 -- ARGV  1 node_id  2 prefix of presence keys  then of each: orchestrator_id, epoch, entry as JSON, last_seen ms
 -- Returns of each { 1, previous owner or "", parked frame ... } or { 0, owner } where a newer epoch counts.
 local replies = {}
-for at = 5, #KEYS do
-  local id, claimed, entry, seen = unpack(ARGV, (at - 5) * 4 + 3, (at - 5) * 4 + 6)
+for at = 6, #KEYS do
+  local id, claimed, entry, seen = unpack(ARGV, (at - 6) * 4 + 3, (at - 6) * 4 + 6)
   local owner = redis.call('HGET', KEYS[1], id)
   local epoch, node
   if owner then epoch, node = string.match(owner, '^(%d+) (.+)$') end
@@ -15,6 +16,7 @@ for at = 5, #KEYS do
     redis.call('HSET', KEYS[1], id, claimed .. ' ' .. ARGV[1])
     redis.call('HSET', KEYS[2], id, entry)
     redis.call('ZADD', KEYS[3], seen, id)
+    redis.call('XADD', KEYS[5], '*', 'id', id)
     local reply = redis.call('LRANGE', KEYS[at], 0, -1)
     if #reply > 0 then redis.call('DEL', KEYS[at]) end
     table.insert(reply, 1, owner or '')

@@ -1,5 +1,5 @@
 -- Ends the presence of connections of one node, each unless another connection counts by now.
--- KEYS  1 owners  2 presence of the releasing node  3 last_seen
+-- KEYS  1 owners  2 presence of the releasing node  3 last_seen  4 changes
 -- ARGV  1 node_id  then of each: orchestrator_id, epoch
 -- Returns of each 1 if it was the one that counted, else 0.
 local released = {}
@@ -9,6 +9,7 @@ for at = 2, #ARGV, 2 do
     redis.call('HDEL', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
     redis.call('ZREM', KEYS[3], id)
+    redis.call('XADD', KEYS[4], '*', 'id', id)
     released[#released + 1] = 1
   else
     released[#released + 1] = 0

@@ -1,6 +1,7 @@
 -- Renews a node's lease, or takes it anew.
--- KEYS  1 nodes  2 born  3 node  4 incomplete  5 server
+-- KEYS  1 nodes  2 born  3 node  4 incomplete  5 server  6 changes
 -- ARGV  1 node_id  2 lease ms  3 started_at  4 draining (0 or 1)
+--       5 ms for which changes are kept
 -- Returns { 1 if the lease was held without a gap, 0 if it had run out or Redis has lost it (or this is the first);
 -- 1 if the node has registered with this server, else 0; run id of this server }.
 local time = redis.call('TIME')
@@ -20,4 +21,5 @@ redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[3], 'started_at', ARGV[3], 'draining', ARGV[4])
 if not registered then redis.call('HDEL', KEYS[3], 'registered') end
 redis.call('PEXPIRE', KEYS[3], ARGV[2])
+redis.call('XTRIM', KEYS[6], 'MINID', '~', now - ARGV[5])
 return { held and 1 or 0, registered and 1 or 0, server }

@@ -1,6 +1,6 @@
 // Owns the contest of heartbeats: how many are acknowledged, and what a million of them cost.
 
-import { openArena } from '../arena.ts';
+import { openArena, wideOpen } from '../arena.ts';
 import type { Contest, Contestant, Stage } from '../contest.ts';
 import { type BeatingLoad, startBeatingLoad } from '../load/beating.ts';
 import { openPeer } from '../peer.ts';
@@ -30,7 +30,7 @@ export const heartbeats: Contest = {
   ],
   async open(stage) {
     const { closing, connections = defaults.connections } = stage;
-    const arena = await openArena(stage, { replicas: 1 });
+    const arena = await openArena(stage, { replicas: 1, config: { socket: wideOpen } });
     const [replica] = arena.replicas;
     if (replica === undefined) throw new Error('no replica');
     const bare = closing.use(await openPeer('socket-io', {}));

@@ -27,7 +27,7 @@ export interface Panel {
 /** In the order in which they are shown. */
 export const panels = {
   heap: { title: 'Heap of a replica', unit: 'MB', atMost: 0.1, ofAtLeast: 20, lows: true },
-  resident: { title: 'Memory of a replica (RSS)', unit: 'MB', atMost: 0.1, ofAtLeast: 50 },
+  resident: { title: 'Memory of a replica (RSS)', unit: 'MB', atMost: 0.1, ofAtLeast: 50, lows: true },
   lag: { title: 'Event loop lag, 99 of 100 below', unit: 'ms', atMost: 0.2, ofAtLeast: 20 },
   redis: { title: 'Memory of Redis', unit: 'MB', atMost: 0.1, ofAtLeast: 5 },
   keys: { title: 'Keys in Redis', unit: '', atMost: 0.1, ofAtLeast: 100 },

@@ -21,8 +21,8 @@ export interface Verdict {
 }
 
 /** A full collection of the heap, or a vacuum, falls into each. */
-const stretchSeconds = 60;
-const fewestStretches = 3;
+const stretchSeconds = 90;
+const fewestStretches = 4;
 
 export function linesOf(samples: readonly Sample[], panel: PanelName): Line[] {
   const names = new Set(samples.flatMap(({ values }) => [...(values.get(panel)?.keys() ?? [])]));

@@ -32,6 +32,9 @@ async function connect(at: number): Promise<void> {
   wire.socket.on('close', () => {
     lost += 1;
   });
+  wire.onEvent = (event) => {
+    if (event.startsWith('42["error"')) throw new Error(`${id} was told ${event}`);
+  };
   wire.onAcknowledged = () => {
     acknowledged += 1;
     underWay -= 1;
