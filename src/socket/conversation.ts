@@ -87,9 +87,14 @@ export function startConversation(socket: Socket, context: ConversationContext):
   const provisions = createProvisions({ socket, provisioning, notices, identity, log });
   const turnstile = createTurnstile();
   const rate = createEventRate({ eventsPerSecond, now: nowMs });
+  const { heartbeats, unacknowledgedBeats, heartbeatIntervalMs } = context;
+  // Named one by one: a copy of the whole context would stay with each connection.
   const beats = createBeats({
-    ...context,
+    heartbeats,
     notices,
+    clock,
+    unacknowledgedBeats,
+    heartbeatIntervalMs,
     superseded(owner) {
       // The same socket may have been given a newer epoch meanwhile; then the beat after this one counts.
       if (session?.connection.epoch !== owner.epoch) leaveTo(owner);

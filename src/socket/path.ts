@@ -12,7 +12,10 @@ export function isForSockets(request: IncomingMessage): boolean {
 
 /** Whether a request is a poll, or an upgrade, of a connection that is in already: read as Engine.IO reads it. */
 export function isOfConnection(request: IncomingMessage): boolean {
-  const { searchParams } = new URL(request.url ?? '/', 'http://any');
+  const { url = '/' } = request;
+  // Most ask for a new one, and each is asked more than once. A name may be written in percent signs.
+  if (!url.includes('sid') && !url.includes('%')) return false;
+  const { searchParams } = new URL(url, 'http://any');
   // Of several the last; an empty one asks for a new connection.
   return (searchParams.getAll('sid').at(-1) ?? '') !== '';
 }
