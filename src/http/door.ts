@@ -10,6 +10,7 @@ import type { Log } from '../log.ts';
 import { createPacedWarning } from '../paced-warning.ts';
 import type { AddressOf } from './address.ts';
 import { HttpError } from './errors.ts';
+import { admission } from './limits.ts';
 import { requestIdOf, setCaller, subjectOf, tokenOf } from './requests.ts';
 import type { Door } from './route.ts';
 import { stepOf } from './trace.ts';
@@ -46,11 +47,15 @@ export function createDoor(dependencies: {
     const { access } = route;
     if (access === 'public') {
       setCaller(ctx, anyone);
+      await admission(ctx);
       return next();
     }
     const caller = await identify(ctx);
     setCaller(ctx, caller);
-    if (caller.role !== 'anyone') await limitCaller(limitKeyOf(caller));
+    await Promise.all([
+      admission(ctx),
+      caller.role === 'anyone' ? undefined : limitCaller(limitKeyOf(caller)),
+    ]);
     const tell = (outcome: string, error?: unknown) => {
       if (route.audit === undefined) {
         if (outcome === 'forbidden')

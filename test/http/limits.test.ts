@@ -7,6 +7,7 @@ import { createKeys } from '../../src/redis/keys.ts';
 import { createRateLimits } from '../../src/redis/rate-limits.ts';
 import { errorOf } from '../support/answers.ts';
 import type { Answer } from '../support/api.ts';
+import { asksForTokens, newSecretKey } from '../support/tokens.ts';
 import { until } from '../support/until.ts';
 import { openWorld, type World } from '../support/world.ts';
 
@@ -54,6 +55,17 @@ test('more calls from one address than it may make are a 429, through whichever 
     t.true(Number.isInteger(seconds) && seconds >= 1 && seconds <= 60, `${seconds}`);
   }
   t.is((await from('192.0.2.2', organizations)).status, 200, 'another address is not concerned');
+});
+
+test('a stranger who calls too often is told that, and without a look at the token', async (t) => {
+  const own = await openWorld({
+    settings: { ...asksForTokens(newSecretKey()), limits: { requestsPerAddress: 2, windowSeconds: 60 } },
+  });
+  t.teardown(() => own.close());
+  const call = () => own.api.request(organizations, { headers: { authorization: 'Bearer x.y.z' } });
+  const statuses = [];
+  for (let count = 0; count < 5; count += 1) statuses.push((await call()).status);
+  t.deepEqual(statuses, [401, 401, 429, 429, 429]);
 });
 
 test('probes and metrics are never refused', async (t) => {

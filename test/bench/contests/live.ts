@@ -41,19 +41,21 @@ export const live: Contest = {
       'who is connected was planted through the code that writes presence, heartbeats among it, without sockets',
     );
     const contestants: Contestant[] = [];
-    for (const size of sizes) contestants.push(...(await openSize(stage, size)));
+    const { connections } = stage;
+    for (const size of connections === undefined ? sizes : [connections])
+      contestants.push(...(await openSize(stage, size)));
     return contestants;
   },
 };
 
 async function openSize(stage: Stage, size: number): Promise<Contestant[]> {
-  const { closing, connections = size } = stage;
+  const { closing } = stage;
   const arena = await openArena(stage, { replicas: 1 });
   const [replica] = arena.replicas;
   if (replica === undefined) throw new Error('no replica');
   const { nodeId } = replica;
   const fleet = { redisUrl: arena.redis.url, nodeId };
-  closing.use(await startPresence({ ...fleet, count: Math.min(size, connections) }));
+  closing.use(await startPresence({ ...fleet, count: size }));
   const naive = closing.use(await openPeer('presence-hash', fleet));
   const loadOn = async (url: string) =>
     closing.use(await startCallingLoad({ url, callers, manners: [...manners] }));

@@ -44,10 +44,10 @@ export const logs: Contest = {
     const writer = closing.use(
       await startLoggingLoad({ redisUrl: arena.redis.url, perSecond: linesPerSecond }),
     );
-    // Every round finds a full ring.
-    await writer.write({ ms: 2_000 });
     const warm = Math.min(warmMs, seconds * 1_000);
     const ms = seconds * 1_000;
+    // Every round finds a full ring.
+    await writer.write({ ms: Math.min(2 * warmMs, ms) });
     const contestant = (name: string, round: () => Promise<Figures>): Contestant => ({ name, round });
     return [
       contestant(both, async () => {
