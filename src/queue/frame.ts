@@ -1,7 +1,7 @@
-// Owns the frame: one message on its way to an orchestrator, as it stands in a queue.
+// Owns the frame: one message on its way to an orchestrator, as it stands in a queue, in JSON.
 import { z } from 'zod';
 
-export const frameSchema = z.object({
+const frameSchema = z.object({
   message_id: z.string(),
   orchestrator_id: z.string(),
   type: z.string(),
@@ -22,3 +22,8 @@ export const frameSchema = z.object({
 });
 
 export type Frame = z.infer<typeof frameSchema>;
+
+/** @throws when the text is no frame */
+export function readFrame(json: string): Frame {
+  return frameSchema.parse(JSON.parse(json));
+}

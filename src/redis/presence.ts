@@ -240,7 +240,8 @@ export function createPresence(options: {
   };
 }
 
-function asOwner(text: string): Owner | undefined {
+/** Reads an owner as the scripts write it: `{epoch} {node_id}`; undefined for "". */
+export function asOwner(text: string): Owner | undefined {
   const space = text.indexOf(' ');
   if (space < 0) return undefined;
   return { epoch: Number(text.slice(0, space)), nodeId: text.slice(space + 1) };

@@ -75,14 +75,17 @@ function contestant(
     name: `${name}, ${inFlight} in flight`,
     async round() {
       const used = { replicas: 0, redis: 0 };
-      const sent = await load.send({ warmMs, ms: seconds * 1_000, inFlight }, () => {
-        const replicas = () => pids.reduce((sum, pid) => sum + processorSeconds(pid), 0);
-        const before = { replicas: replicas(), redis: processorSeconds(redis) };
-        return () => {
-          used.replicas = replicas() - before.replicas;
-          used.redis = processorSeconds(redis) - before.redis;
-        };
-      });
+      const sent = await load.send(
+        { warmMs: Math.min(warmMs, seconds * 1_000), ms: seconds * 1_000, inFlight },
+        () => {
+          const replicas = () => pids.reduce((sum, pid) => sum + processorSeconds(pid), 0);
+          const before = { replicas: replicas(), redis: processorSeconds(redis) };
+          return () => {
+            used.replicas = replicas() - before.replicas;
+            used.redis = processorSeconds(redis) - before.redis;
+          };
+        },
+      );
       const thousands = sent.answered / 1_000;
       return {
         p50Ms: sent.p50Ms,
