@@ -67,6 +67,8 @@ export function createConsumer(options: {
         if (closing || entries.length === 0) continue;
         inHand = Promise.withResolvers();
         handled = await handleAll(entries);
+        // What was emitted is on its way first.
+        await new Promise(setImmediate);
       } catch (error) {
         if (closing) return;
         log.debug({ source: 'outbox', error }, 'The queue could not be read; it is tried again');

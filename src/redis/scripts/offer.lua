@@ -8,6 +8,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local live = {}
 for _, node in ipairs(redis.call('ZRANGE', KEYS[2], now, '+inf', 'BYSCORE')) do live[node] = true end
 local found = {}
+local queues = {}
 local at = 3
 while at <= #ARGV do
   local frames = tonumber(ARGV[at + 2])
@@ -17,9 +18,10 @@ while at <= #ARGV do
   if owner == ARGV[at + 1] and frames > 0 then
     local queue = ARGV[1] .. node
     for nth = at + 3, at + 2 + frames do redis.call('XADD', queue, '*', 'frame', ARGV[nth]) end
-    redis.call('PEXPIRE', queue, ARGV[2])
+    queues[queue] = true
   end
   found[#found + 1] = owner
   at = at + 3 + frames
 end
+for queue in pairs(queues) do redis.call('PEXPIRE', queue, ARGV[2]) end
 return found
