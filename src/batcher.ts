@@ -1,5 +1,11 @@
 // Owns group commit: entries gather while a flush is under way and are then written together.
 
+/** Who waits for an entry: called once, with what became of it. */
+export interface Outcome<R> {
+  resolve(result: R): void;
+  reject(error: unknown): void;
+}
+
 export interface Batcher<V, R> {
   /**
    * Adds an entry to the next flush.
@@ -7,6 +13,8 @@ export interface Batcher<V, R> {
    * @throws what `flush` threw, if it was no passing failure and this entry was the cause
    */
   add(key: string, value: V): Promise<R>;
+  /** The same without a promise, for entries that come by the ten thousand a second. */
+  enter(key: string, value: V, outcome: Outcome<R>): void;
   /** Adds an entry that nobody waits for; a refusal is reported through `onRefused`. */
   put(key: string, value: V): void;
   /** Resolves when everything added before the call is flushed or refused. */
@@ -42,15 +50,14 @@ export interface BatcherOptions<V, R> {
    * Without it a repeat waits for a later flush: no flush ever holds a key twice.
    */
   merge?(older: V, newer: V): V;
+  /** How many things a value stands for, where it gathers several; default 1. It is what `watch` counts. */
+  weigh?(value: V): number;
   /** Entries written by one flush at the most; default 1,000. */
   maxBatch?: number;
-  /** Entries held at the most; beyond it the oldest are dropped. Default: no bound but the number of keys. */
-  maxHeld?: number;
-  onDropped?(count: number): void;
   /** A flush failed and will be tried again in `retryMs`; `attempt` counts those in a row, from 1. */
   onRetry?(retry: { error: unknown; entries: number; retryMs: number; attempt: number }): void;
   watch?: BatchWatch;
-  /** An entry that nobody waits for was refused. */
+  /** An entry was refused; who waits for it is told besides. */
   onRefused?(error: unknown, value: V): void;
 }
 
@@ -59,7 +66,7 @@ interface Entry<V, R> {
   value: V;
   /** Took too long alone: whoever shared a flush with it would wait for nothing. */
   slow: boolean;
-  readonly outcomes: PromiseWithResolvers<R>[];
+  readonly outcomes: Outcome<R>[];
 }
 
 const firstRetryMs = 50;
@@ -73,7 +80,7 @@ const longestRetryMs = 1_000;
  * made smaller, or what takes too long together would be tried for ever.
  */
 export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R> {
-  const { maxBatch = 1_000, maxHeld = Number.POSITIVE_INFINITY } = options;
+  const { maxBatch = 1_000, weigh } = options;
   let waiting: Entry<V, R>[] = [];
   let batchLimit = maxBatch;
   const byKey = new Map<string, Entry<V, R>>();
@@ -82,7 +89,7 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
   let abandoned: Error | undefined;
   let endPause: (() => void) | undefined;
 
-  function enter(key: string, value: V): Entry<V, R> {
+  function hold(key: string, value: V): Entry<V, R> {
     const known = byKey.get(key);
     if (known !== undefined && options.merge !== undefined) {
       known.value = options.merge(known.value, value);
@@ -91,20 +98,8 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
     const entry: Entry<V, R> = { key, value, slow: false, outcomes: [] };
     waiting.push(entry);
     byKey.set(key, entry);
-    dropOldest();
     running ??= run();
     return entry;
-  }
-
-  function dropOldest(): void {
-    // A quarter of slack, so that a full backlog is cut now and then and not shifted at every entry.
-    if (waiting.length <= maxHeld * 1.25) return;
-    const dropped = waiting.splice(0, waiting.length - maxHeld);
-    for (const entry of dropped) {
-      forget(entry);
-      settle(entry, (outcome) => outcome.reject(new Error('dropped: too many entries were waiting')));
-    }
-    options.onDropped?.(dropped.length);
   }
 
   function forget(entry: Entry<V, R>): void {
@@ -117,7 +112,7 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
     let failures = 0;
     while (waiting.length > 0) {
       const batch = take();
-      inFlight = batch.length;
+      inFlight = weightOf(batch);
       try {
         await write(batch);
         failures = 0;
@@ -145,6 +140,13 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
   }
 
   function take(): Entry<V, R>[] {
+    // As it is nearly always: all that waits is one batch. Where repeats are merged no key is in it twice.
+    if (options.merge !== undefined && waiting.length <= batchLimit && !waiting.some((entry) => entry.slow)) {
+      const all = waiting;
+      waiting = [];
+      byKey.clear();
+      return all;
+    }
     const batch: Entry<V, R>[] = [];
     const held: Entry<V, R>[] = [];
     const keys = new Set<string>();
@@ -182,12 +184,10 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
       for (const half of [batch.slice(0, middle), batch.slice(middle)]) await writeOrReturn(half);
       return;
     }
-    options.watch?.written(batch.length, performance.now() - startedAt);
+    options.watch?.written(weightOf(batch), performance.now() - startedAt);
     batchLimit = Math.min(maxBatch, batchLimit * 2);
-    for (const [index, result] of results.entries()) {
-      const entry = batch[index];
-      if (entry !== undefined) settle(entry, (outcome) => outcome.resolve(result));
-    }
+    for (const [index, result] of results.entries())
+      for (const outcome of batch[index]?.outcomes ?? []) outcome.resolve(result);
   }
 
   function shrink(batch: readonly Entry<V, R>[]): void {
@@ -234,12 +234,12 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
   function refuse(entries: readonly Entry<V, R>[], error: unknown): void {
     for (const entry of entries) {
       forget(entry);
-      if (entry.outcomes.length === 0) options.onRefused?.(error, entry.value);
+      options.onRefused?.(error, entry.value);
       settle(entry, (outcome) => outcome.reject(error));
     }
   }
 
-  function settle(entry: Entry<V, R>, how: (outcome: PromiseWithResolvers<R>) => void): void {
+  function settle(entry: Entry<V, R>, how: (outcome: Outcome<R>) => void): void {
     for (const outcome of entry.outcomes) how(outcome);
   }
 
@@ -255,20 +255,25 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
     endPause = undefined;
   }
 
-  const size = () => waiting.length + inFlight;
+  function weightOf(entries: readonly Entry<V, R>[]): number {
+    if (weigh === undefined) return entries.length;
+    return entries.reduce((sum, entry) => sum + weigh(entry.value), 0);
+  }
+
+  const size = () => weightOf(waiting) + inFlight;
   options.watch?.opened(size);
 
   return {
     add(key, value) {
-      const entry = enter(key, value);
-      const known = entry.outcomes[0];
-      if (known !== undefined) return known.promise;
-      const outcome = Promise.withResolvers<R>();
-      entry.outcomes.push(outcome);
-      return outcome.promise;
+      const { promise, resolve, reject } = Promise.withResolvers<R>();
+      hold(key, value).outcomes.push({ resolve, reject });
+      return promise;
+    },
+    enter(key, value, outcome) {
+      hold(key, value).outcomes.push(outcome);
     },
     put(key, value) {
-      enter(key, value);
+      hold(key, value);
     },
     async idle() {
       while (running !== undefined) await running;

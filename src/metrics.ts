@@ -38,6 +38,21 @@ export const outcomesOf = {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
+function createTally(): Tally & { take(): number } {
+  let counted = 0;
+  return {
+    inc(count = 1) {
+      counted += count;
+    },
+    /** What was counted since it was last asked. */
+    take() {
+      const since = counted;
+      counted = 0;
+      return since;
+    },
+  };
+}
+
 export function createMetrics() {
   const registry = new Registry();
   const registers = [registry];
@@ -51,15 +66,22 @@ export function createMetrics() {
     buckets: number[],
     ...labelNames: L[]
   ) => new Histogram<L>({ name, help, labelNames, buckets, registers });
-  /** One counter, its label values looked up once; what is not among them counts as failed. */
+  /** One counter, its label values known; what is not among them counts as failed. Told to Prometheus when it asks. */
   const tallies = (name: string, help: string, outcomes: readonly string[]): ((outcome: string) => Tally) => {
-    const counted = counter(name, help, 'outcome');
-    const children = new Map(outcomes.map((outcome) => [outcome, counted.labels(outcome)]));
-    for (const child of children.values()) child.inc(0);
+    const tallied = new Map(outcomes.map((outcome) => [outcome, createTally()]));
+    new Counter({
+      name,
+      help,
+      labelNames: ['outcome'],
+      registers,
+      collect() {
+        for (const [outcome, tally] of tallied) this.inc({ outcome }, tally.take());
+      },
+    });
     return (outcome) => {
-      const child = children.get(outcome) ?? children.get('failed');
-      if (child === undefined) throw new RangeError(`${name} has no outcome ${outcome}`);
-      return child;
+      const tally = tallied.get(outcome) ?? tallied.get('failed');
+      if (tally === undefined) throw new RangeError(`${name} has no outcome ${outcome}`);
+      return tally;
     };
   };
 

@@ -221,7 +221,7 @@ test('a refused batch fails for each caller, and the next one is flushed', async
   const c = batcher.add('c', 'c1');
   first.fail(new Error('no'));
   await t.throwsAsync(a, { message: 'no' });
-  t.deepEqual(refused, ['b1']);
+  t.deepEqual(refused, ['a1', 'b1']);
   (await next()).succeed();
   t.is(await c, 'C1');
 });
@@ -231,26 +231,47 @@ test('a flush that returns too few results is a fault', async (t) => {
   await t.throwsAsync(batcher.add('a', 'a1'), { message: 'flush returned 0 results for 1 entries' });
 });
 
-test('beyond what may be held the oldest are dropped, and counted', async (t) => {
-  let dropped = 0;
+test('an entry that stands for several counts as so many, while it waits and once it is written', async (t) => {
+  const written: number[] = [];
+  let size = () => 0;
   const { batcher, next } = createHeld({
-    maxHeld: 4,
-    onDropped: (count) => {
-      dropped += count;
+    merge: (older, newer) => older + newer,
+    weigh: (value) => value.length,
+    watch: {
+      opened(asked) {
+        size = asked;
+      },
+      written: (entries) => written.push(entries),
+      failed: () => undefined,
     },
   });
-  batcher.put('0', 'v0');
-  const under = await next();
-  const oldest = batcher.add('1', 'v1');
-  for (let key = 2; key <= 6; key += 1) batcher.put(String(key), `v${key}`);
-  await t.throwsAsync(oldest, { message: /dropped/ });
-  t.is(dropped, 2);
-  under.succeed();
-  const rest = await next();
-  t.deepEqual(rest.values, ['v3', 'v4', 'v5', 'v6']);
-  rest.succeed();
+  batcher.put('a', 'one');
+  batcher.put('a', 'four');
+  t.is(size(), 7);
+  const flush = await next();
+  batcher.put('a', 'x');
+  t.is(size(), 8);
+  flush.succeed();
+  (await next()).succeed();
   await batcher.idle();
-  t.is(batcher.size, 0);
+  t.deepEqual(written, [7, 1]);
+});
+
+test('an outcome that is no promise is told the same, when the entry is written and when it is refused', async (t) => {
+  const told: string[] = [];
+  const outcome = {
+    resolve: (result: string) => told.push(result),
+    reject: (error: unknown) => told.push(error instanceof Error ? error.message : 'no error'),
+  };
+  const { batcher, next } = createHeld({ merge, onFailure: () => 'refuse' });
+  batcher.enter('a', 'a1', outcome);
+  const promised = batcher.add('a', 'a2');
+  (await next()).succeed();
+  t.is(await promised, 'A1+A2');
+  batcher.enter('a', 'a3', outcome);
+  (await next()).fail(new Error('no'));
+  await batcher.idle();
+  t.deepEqual(told, ['A1+A2', 'no']);
 });
 
 test('idle resolves when everything is written, and at once where nothing waits', async (t) => {

@@ -9,8 +9,12 @@ import { OrchestratorMessage } from './orchestrator-messages.ts';
 import { Organization } from './organizations.ts';
 
 export type Row = Record<string, unknown>;
-/** Runs one statement with `$1`-style parameters. @throws a DriverException of MikroORM's */
-export type Query = (sql: string, parameters?: readonly unknown[]) => Promise<Row[]>;
+/**
+ * Runs one statement with `$1`-style parameters.
+ * @param name of a statement whose text never changes, and which is asked often: its plan is kept
+ * @throws a DriverException of MikroORM's
+ */
+export type Query = (sql: string, parameters?: readonly unknown[], name?: string) => Promise<Row[]>;
 
 export interface Statements {
   /** One statement in its own transaction. */
@@ -58,6 +62,7 @@ interface Queryable {
     text: string;
     values: unknown[];
     query_timeout: number;
+    name?: string | undefined;
   }): Promise<{ rows: R[]; command: string }>;
 }
 
@@ -114,19 +119,22 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
   /** What the connection is to be released with: one on which something failed is not given to the next. */
   const asError = (cause: unknown) => (cause instanceof Error ? cause : new Error(String(cause)));
 
+  /** Behind a pooler the next statement may be for another server's process, which knows no such name. */
+  const nameOf = (name: string | undefined) => (options.pooler === 'none' ? name : undefined);
+
   function statementsWithin(query_timeout: number): Statements {
-    const ask = (client: Queryable, text: string, parameters: readonly unknown[] = []) =>
-      asked(() => client.query<Row>({ text, values: [...parameters], query_timeout }));
+    const ask = (client: Queryable, text: string, parameters: readonly unknown[] = [], name?: string) =>
+      asked(() => client.query<Row>({ text, values: [...parameters], query_timeout, name: nameOf(name) }));
     const queryOn =
       (client: Queryable): Query =>
-      async (text, parameters) =>
-        (await ask(client, text, parameters)).rows;
+      async (text, parameters, name) =>
+        (await ask(client, text, parameters, name)).rows;
 
-    const query: Query = async (text, parameters) => {
+    const query: Query = async (text, parameters, name) => {
       const client = await connected();
       let broken: Error | undefined;
       try {
-        return await queryOn(client)(text, parameters);
+        return await queryOn(client)(text, parameters, name);
       } catch (error) {
         broken = asError(error);
         throw error;

@@ -1,6 +1,6 @@
 // Owns heartbeats: what `i_am_alive` does, from a socket or over HTTP.
 import { reportRetries } from '../availability.ts';
-import { createBatcher } from '../batcher.ts';
+import { createBatcher, type Outcome } from '../batcher.ts';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import { verdictOn } from '../database/failures.ts';
@@ -8,22 +8,31 @@ import type { Health } from '../database/orchestrator-instances.ts';
 import { type Beat, type BeatOutcome, writeBeats } from '../database/statements/heartbeats.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Presence } from '../redis/presence.ts';
+import type { Presence, Seen } from '../redis/presence.ts';
+
+export interface HeartbeatOf {
+  orchestratorId: string;
+  /** The connection's, absent for a heartbeat over HTTP. */
+  epoch?: number;
+  healthStatus?: Health | undefined;
+  features?: unknown;
+}
 
 export interface Heartbeats {
   /**
-   * Writes one heartbeat, with all others that arrive meanwhile.
-   * @param beat.epoch the connection's, absent for a heartbeat over HTTP
-   * @returns once it is committed; while Postgres is away it waits, and is committed on its return
+   * Writes one heartbeat, with all others that arrive meanwhile. Its outcome is told once it is committed; while
+   * Postgres is away it waits, and is committed on its return.
    */
-  beat(beat: {
-    orchestratorId: string;
-    epoch?: number;
-    healthStatus?: Health | undefined;
-    features?: unknown;
-  }): Promise<BeatOutcome>;
+  take(beat: HeartbeatOf, outcome: Outcome<BeatOutcome>): void;
+  /** The same as a promise. */
+  beat(beat: HeartbeatOf): Promise<BeatOutcome>;
   idle(): Promise<void>;
   abandon(reason: Error): void;
+}
+
+/** One row's: of that many heartbeats. */
+interface Written extends Beat {
+  readonly count: number;
 }
 
 export function createHeartbeats(dependencies: {
@@ -36,8 +45,12 @@ export function createHeartbeats(dependencies: {
 }): Heartbeats {
   const { database, presence, clock, nodeId, metrics, log } = dependencies;
 
-  const beats = createBatcher<Beat, BeatOutcome>({
-    flush: (batch) => writeBeats(database.batches.query, batch),
+  const beats = createBatcher<Written, BeatOutcome>({
+    async flush(batch) {
+      const outcomes = await writeBeats(database.batches.query, batch);
+      notePresence(batch, outcomes);
+      return outcomes;
+    },
     onFailure: verdictOn,
     merge(older, newer) {
       const connected = (newer.epoch ?? 0) >= (older.epoch ?? 0) ? newer : older;
@@ -46,47 +59,72 @@ export function createHeartbeats(dependencies: {
         epoch: connected.epoch,
         nodeId: connected.nodeId,
         features: newer.features ?? older.features,
-        at: new Date(Math.max(older.at.getTime(), newer.at.getTime())),
+        atMs: Math.max(older.atMs, newer.atMs),
+        count: older.count + newer.count,
       };
     },
     onRetry: reportRetries(log, 'heartbeats', 'heartbeats'),
     watch: metrics.batch('heartbeats'),
   });
 
-  async function write(beat: Beat): Promise<BeatOutcome> {
-    try {
-      let outcome = await beats.add(beat.orchestratorId, beat);
-      // One that claims no connection may have shared its row with one whose connection counts no more.
-      while (outcome.kind === 'superseded' && beat.epoch === null)
-        outcome = await beats.add(beat.orchestratorId, beat);
-      return outcome;
-    } catch (error) {
-      metrics.heartbeats('failed').inc();
-      throw error;
+  function notePresence(batch: readonly Written[], outcomes: readonly BeatOutcome[]): void {
+    const seen: Seen = { ids: [], atMs: [], beats: 0 };
+    for (const [at, { orchestratorId, count }] of batch.entries()) {
+      const outcome = outcomes[at];
+      if (outcome?.kind !== 'processed') continue;
+      seen.ids.push(orchestratorId);
+      seen.atMs.push(outcome.lastSeenMs);
+      seen.beats += count;
     }
+    if (seen.beats > 0) presence.seen(seen);
   }
 
-  return {
-    async beat({ orchestratorId, epoch, healthStatus = 'healthy', features }) {
-      const beat: Beat = {
+  function tell(orchestratorId: string, { kind }: BeatOutcome): void {
+    metrics.heartbeats(kind).inc();
+    if (kind === 'processed')
+      log.debug(
+        { event: 'keepalive', orchestrator_id: orchestratorId },
+        `[C-OCS] Processing heartbeat from orchestrator ${orchestratorId}`,
+      );
+    else if (kind === 'ignored')
+      log.debug(
+        { event: 'keepalive', orchestrator_id: orchestratorId },
+        `[C-OCS] Ignoring heartbeat from independent orchestrator ${orchestratorId}`,
+      );
+  }
+
+  function enter(beat: Written, outcome: Outcome<BeatOutcome>): void {
+    beats.enter(beat.orchestratorId, beat, {
+      resolve(result) {
+        // One that claims no connection may have shared its row with one whose connection counts no more.
+        if (result.kind === 'superseded' && beat.epoch === null) return enter(beat, outcome);
+        tell(beat.orchestratorId, result);
+        outcome.resolve(result);
+      },
+      reject(error) {
+        metrics.heartbeats('failed').inc();
+        outcome.reject(error);
+      },
+    });
+  }
+
+  const take: Heartbeats['take'] = ({ orchestratorId, epoch, healthStatus = 'healthy', features }, outcome) =>
+    enter(
+      {
         orchestratorId,
         epoch: epoch ?? null,
         nodeId: epoch === undefined ? null : nodeId,
         healthStatus,
         features,
-        at: new Date(clock.now()),
-      };
-      const outcome = await write(beat);
-      metrics.heartbeats(outcome.kind).inc();
-      const about = { event: 'keepalive', orchestrator_id: orchestratorId };
-      if (outcome.kind === 'processed') {
-        presence.seen(orchestratorId, outcome.lastSeen.getTime());
-        log.debug(about, `[C-OCS] Processing heartbeat from orchestrator ${orchestratorId}`);
-      } else if (outcome.kind === 'ignored') {
-        log.debug(about, `[C-OCS] Ignoring heartbeat from independent orchestrator ${orchestratorId}`);
-      }
-      return outcome;
-    },
+        atMs: clock.now(),
+        count: 1,
+      },
+      outcome,
+    );
+
+  return {
+    take,
+    beat: (beat) => new Promise((resolve, reject) => take(beat, { resolve, reject })),
     idle: () => beats.idle(),
     abandon: (reason) => beats.abandon(reason),
   };

@@ -76,7 +76,7 @@ export function createSweep(dependencies: {
 
   async function endSilence(): Promise<void> {
     const now = clock.now();
-    for (const id of await markUnhealthy(database.query, new Date(now - dependencies.unhealthyAfterMs)))
+    for (const id of await markUnhealthy(database, new Date(now - dependencies.unhealthyAfterMs)))
       log.warn({ event: 'unhealthy', orchestrator_id: id }, `Orchestrator ${id} is unhealthy: no heartbeat`);
     const silentBefore = new Date(now - dependencies.inactiveAfterMs);
     const silent = await findSilent(database.query, silentBefore);

@@ -42,8 +42,9 @@ export interface LogRing extends LineSink {
   abandon(): void;
 }
 
-/** No line: it is written nowhere, and its turn comes when all lines before it are written. */
-const marker = '';
+/** Written by one script: Redis does nothing else meanwhile. */
+const linesAtOnce = 500;
+const key = 'lines';
 /** A read waits no longer for this replica's own lines to be written: it is then told what is there. */
 const ownLinesWithinMs = 1_000;
 
@@ -64,7 +65,6 @@ export function createLogRing(options: {
 }): LogRing {
   const { redis, keys, metrics } = options;
   const append = loadScript(redis, 'append');
-  let sequence = 0;
   let dropped = 0;
   let reported = 0;
 
@@ -73,14 +73,17 @@ export function createLogRing(options: {
     metrics.logLinesDropped.inc(count);
   }
 
-  const lines = createBatcher<string, undefined>({
-    maxBatch: 500,
-    maxHeld: options.backlog,
+  /** All lines that wait are one entry, so that one more costs next to nothing. */
+  const lines = createBatcher<string[], undefined>({
     async flush(batch) {
-      const written = batch.filter((line) => line !== marker);
-      if (written.length > 0)
-        await append([keys.logs, keys.audit], [options.size, options.auditSize, ...written]);
-      metrics.logLinesWritten.inc(written.length);
+      for (const waiting of batch)
+        while (waiting.length > 0) {
+          const next = waiting.slice(0, linesAtOnce);
+          await append([keys.logs, keys.audit], [options.size, options.auditSize, ...next]);
+          // What is written is written once, whatever becomes of the rest.
+          waiting.splice(0, next.length);
+          metrics.logLinesWritten.inc(next.length);
+        }
       if (dropped > reported) {
         const count = dropped - reported;
         reported = dropped;
@@ -88,28 +91,25 @@ export function createLogRing(options: {
       }
       return batch.map(() => undefined);
     },
+    merge(older, newer) {
+      for (const line of newer) older.push(line);
+      // A quarter of slack, so that a full backlog is cut now and then and not shifted at every line.
+      if (older.length > options.backlog * 1.25) lose(older.splice(0, older.length - options.backlog).length);
+      return older;
+    },
+    weigh: (waiting) => waiting.length,
     onFailure: (error) => (isRedisAway(error) ? 'retry' : 'refuse'),
-    onDropped: lose,
-    onRefused: () => lose(1),
+    onRefused: (_, refused) => lose(refused.length),
     watch: metrics.batch('log_lines'),
   });
 
-  function nextKey(): string {
-    sequence += 1;
-    return String(sequence);
-  }
   const ownLines = () =>
-    within(
-      ownLinesWithinMs,
-      lines.add(nextKey(), marker),
-      () => new Error('Redis takes the lines too slowly'),
-    );
+    within(ownLinesWithinMs, lines.add(key, []), () => new Error('Redis takes the lines too slowly'));
 
   return {
-    write: (line) => lines.put(nextKey(), line),
+    write: (line) => lines.put(key, [line]),
     read: shareRead(async () => {
-      // First what this replica still holds, so that a caller finds the line of the call it has just made: a marker
-      // goes behind it. A Redis that is away fails the read below, and is not waited for here.
+      // First what this replica still holds, so that a caller finds the line of the call it has just made. A Redis that is away fails the read below, and is not waited for here.
       if (redis.status === 'ready') await ownLines().catch(() => undefined);
       const [newest, audit] = await Promise.all([
         redis.xrevrange(keys.logs, '+', '-', 'COUNT', options.size),

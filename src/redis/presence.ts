@@ -30,6 +30,15 @@ export interface Present extends PresenceEntry {
   last_seen: string;
 }
 
+/** Heartbeats that were written together. */
+export interface Seen {
+  readonly ids: string[];
+  /** Of each id the time of its last one, milliseconds since 1970. */
+  readonly atMs: number[];
+  /** How many they were. */
+  beats: number;
+}
+
 export interface Presence {
   /**
    * Makes a connection of this node the one that counts, unless one with a higher epoch does.
@@ -56,8 +65,8 @@ export interface Presence {
     orchestratorId: string,
     frame: { json: string; ttlMs: number; sender: string; goneEpoch: number },
   ): Promise<Owner | 'sender' | undefined>;
-  /** Notes a heartbeat, in the next batch. Never fails: a note that Redis does not take is lost. */
-  seen(orchestratorId: string, atMs: number): void;
+  /** Notes heartbeats, in the next batch. Never fails: a note that Redis does not take is lost. */
+  seen(seen: Seen): void;
   get(orchestratorId: string): Promise<Present | undefined>;
   liveNodes(): Promise<string[]>;
   /**
@@ -109,18 +118,22 @@ export function createPresence(options: {
   const wholeScript = loadScript(redis, 'whole');
   const settleScript = loadScript(redis, 'settle');
 
-  const touches = createBatcher<{ id: string; atMs: number; beats: number }, undefined>({
+  const touches = createBatcher<Seen, undefined>({
     async flush(batch) {
-      const beats = batch.reduce((sum, touch) => sum + touch.beats, 0);
-      const pairs = batch.flatMap((touch) => [touch.atMs, touch.id]);
-      await touchScript([keys.lastSeen, keys.beats(Math.floor(options.now() / bucketMs))], [beats, ...pairs]);
+      for (const { ids, atMs, beats } of batch)
+        await touchScript(
+          [keys.lastSeen, keys.beats(Math.floor(options.now() / bucketMs))],
+          [beats, ...ids.flatMap((id, at) => [atMs[at] ?? 0, id])],
+        );
       return batch.map(() => undefined);
     },
-    merge: (older, newer) => ({
-      id: newer.id,
-      atMs: Math.max(older.atMs, newer.atMs),
-      beats: older.beats + newer.beats,
-    }),
+    merge(older, newer) {
+      older.ids.push(...newer.ids);
+      older.atMs.push(...newer.atMs);
+      older.beats += newer.beats;
+      return older;
+    },
+    weigh: ({ beats }) => beats,
     // Postgres holds the heartbeat; the next one brings Redis up to date.
     onFailure: () => 'refuse',
     watch: options.metrics.batch('last_seen'),
@@ -202,9 +215,7 @@ export function createPresence(options: {
       const reply = z.string().parse(await parkScript(keysOf, args));
       return reply === 'sender' ? reply : asOwner(reply);
     },
-    seen(orchestratorId, atMs) {
-      touches.put(orchestratorId, { id: orchestratorId, atMs, beats: 1 });
-    },
+    seen: (seen) => touches.put('seen', seen),
     async get(orchestratorId) {
       return (await read([orchestratorId]))[0];
     },

@@ -13,7 +13,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Owner } from '../redis/presence.ts';
 import type { Admission } from './admission.ts';
-import { createBeats } from './beats.ts';
+import { type AnswerBeat, createBeatAck, createBeatAckRenderer, createBeats } from './beats.ts';
 import { createEmission } from './emission.ts';
 import { createEventRate } from './event-rate.ts';
 import { createIdentity } from './identity.ts';
@@ -34,6 +34,7 @@ import { createProvisions } from './provisions.ts';
 import { createReceipts } from './receipts.ts';
 import type { SendBuffers } from './send-buffer.ts';
 import type { Session, Sessions } from './sessions.ts';
+import { takeBeats } from './shortcut.ts';
 import { createTurnstile } from './turnstile.ts';
 
 export interface ConversationContext {
@@ -65,6 +66,8 @@ export interface ConversationContext {
 
 type Acknowledge = (answer: unknown) => void;
 
+const renderBeatAck = createBeatAckRenderer();
+
 export function startConversation(socket: Socket, context: ConversationContext): void {
   const { connections, events, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
@@ -83,6 +86,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
       // The same socket may have been given a newer epoch meanwhile; then the beat after this one counts.
       if (session?.connection.epoch !== owner.epoch) leaveTo(owner);
     },
+    failed: (error) => report('i_am_alive', error),
   });
 
   log.info({ event: 'connection' }, '[C-OCS] WebSocket connection accepted');
@@ -100,19 +104,15 @@ export function startConversation(socket: Socket, context: ConversationContext):
     if (verdict !== 'handle') return refuse(verdict);
     const last = args.at(-1);
     const acknowledge = isFunction(last) ? last : undefined;
-    const payload = acknowledge === undefined ? args[0] : args.slice(0, -1)[0];
-    answer(event, payload, acknowledge).catch((error: unknown) => {
-      const about = { source: 'socket', orchestrator_id: session?.connection.orchestratorId };
-      if (asFleetError(error)?.code === 'unavailable')
-        log.warn({ ...about, reason: reasonOf(error) }, `Event ${nameOf(event)} failed`);
-      else log.error({ ...about, error }, `Event ${nameOf(event)} failed`);
-      notices.fail({
-        code: 'unavailable',
-        message: `${nameOf(event)} could not be handled`,
-        retryable: true,
-        retry_after_ms: 1_000,
-      });
-    });
+    const payload = args[0] === acknowledge ? undefined : args[0];
+    answer(event, payload, acknowledge).catch((error: unknown) => report(event, error));
+  });
+  takeBeats(socket, (payload, acknowledge) => {
+    if (session === undefined || !turnstile.open || !socket.connected) return false;
+    const verdict = rate.count();
+    if (verdict !== 'handle') refuse(verdict);
+    else beat(session, payload, (status, atMs) => acknowledge(renderBeatAck(status, atMs)));
+    return true;
   });
   context.sendBuffers.watch(socket.conn, () => {
     const id = session?.connection.orchestratorId;
@@ -130,6 +130,19 @@ export function startConversation(socket: Socket, context: ConversationContext):
     identity.forget();
     depart();
   });
+
+  function report(event: string | number, error: unknown): void {
+    const about = { source: 'socket', orchestrator_id: session?.connection.orchestratorId };
+    if (asFleetError(error)?.code === 'unavailable')
+      log.warn({ ...about, reason: reasonOf(error) }, `Event ${nameOf(event)} failed`);
+    else log.error({ ...about, error }, `Event ${nameOf(event)} failed`);
+    notices.fail({
+      code: 'unavailable',
+      message: `${nameOf(event)} could not be handled`,
+      retryable: true,
+      retry_after_ms: 1_000,
+    });
+  }
 
   function refuse(verdict: 'tell' | 'drop' | 'end'): void {
     context.metrics.refusedEvents.inc();
@@ -175,7 +188,11 @@ export function startConversation(socket: Socket, context: ConversationContext):
       });
     switch (known) {
       case 'i_am_alive':
-        return beat(session, payload, acknowledge);
+        return beat(
+          session,
+          payload,
+          acknowledge && ((status, atMs) => acknowledge(createBeatAck(status, atMs))),
+        );
       case 'provisioning_request':
         return (
           parse(events.provisioning_request, 'provisioning_request', payload) && provisions.again(session)
@@ -302,9 +319,9 @@ export function startConversation(socket: Socket, context: ConversationContext):
     provisions.first(id, introduced);
   }
 
-  async function beat(at: Session, payload: unknown, acknowledge: Acknowledge | undefined): Promise<void> {
+  function beat(at: Session, payload: unknown, reply: AnswerBeat | undefined): void {
     const parsed = parse(events.i_am_alive, 'i_am_alive', payload);
-    if (parsed !== undefined) await beats.take(at, parsed, acknowledge);
+    if (parsed !== undefined) beats.take(at, parsed, reply);
   }
 
   async function renewToken(at: Session, payload: unknown, acknowledge?: Acknowledge): Promise<void> {

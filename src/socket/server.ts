@@ -21,6 +21,7 @@ import type { SocketError } from './protocol.ts';
 import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
+import { parserWithShortcut } from './shortcut.ts';
 
 /** What one replica tells all others, through the adapter. */
 interface ClusterEvents {
@@ -107,6 +108,7 @@ export function openSockets(options: {
     connectTimeout: options.context.handshakeTimeoutMs,
     ...(options.corsOrigins.length > 0 ? { cors: { origin: [...options.corsOrigins] } } : {}),
     adapter: openAdapter(redis, keys),
+    parser: parserWithShortcut,
   });
   routeExactly(options.http, io, others);
   guardGate({ ...options, ...options.context, engine: io.engine });

@@ -1,6 +1,8 @@
 // Owns the order of one socket's events around its handshakes: what comes behind one waits for it, so many at most.
 
 export interface Turnstile {
+  /** Whether no handshake is under way. */
+  readonly open: boolean;
   /** How many events wait behind a handshake. */
   readonly waiting: number;
   /** Resolves when the handshakes before this call are answered, or have failed. */
@@ -21,6 +23,9 @@ export function createTurnstile(): Turnstile {
   }
 
   return {
+    get open() {
+      return held === undefined;
+    },
     get waiting() {
       return waiting;
     },

@@ -1,12 +1,15 @@
 // Owns the statements that turn orchestrators inactive: disconnects, dead replicas, silence.
-import type { Query, Statements } from '../pool.ts';
+import type { Query, Row, Statements } from '../pool.ts';
 
 export interface Connection {
   orchestratorId: string;
   epoch: number;
 }
 
-/** Locks the organizations of these instances, by id: `$1` are the ids of the instances. */
+/**
+ * Locks the organizations of these instances, by id: `$1` are the ids of the instances. Whoever changes an instance does
+ * this first; several are then changed in whichever order, as nobody else gets that far.
+ */
 export const lockOrganizations = `
   SELECT organization_id FROM organizations
   WHERE organization_id IN (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = ANY ($1::text[]))
@@ -99,20 +102,21 @@ export async function findSilent(query: Query, silentBefore: Date): Promise<Conn
   return rows.map(asConnection);
 }
 
+const isSilent =
+  "status = 'active' AND NOT is_independent AND last_seen < $1 AND health_status <> 'unhealthy'";
+
 /** Marks active instances, not independent, that were last heard of before `silentBefore`; returns their ids. */
-export async function markUnhealthy(query: Query, silentBefore: Date): Promise<string[]> {
-  const rows = await query(
-    `WITH silent AS MATERIALIZED (
-       SELECT orchestrator_id FROM orchestrator_instances
-       WHERE status = 'active' AND NOT is_independent AND last_seen < $1 AND health_status <> 'unhealthy'
-       ORDER BY orchestrator_id FOR NO KEY UPDATE
-     )
-     UPDATE orchestrator_instances i SET health_status = 'unhealthy'
-     FROM silent WHERE i.orchestrator_id = silent.orchestrator_id
-     RETURNING i.orchestrator_id`,
-    [silentBefore],
-  );
-  return rows.map((row) => String(row.orchestrator_id));
+export async function markUnhealthy(database: Statements, silentBefore: Date): Promise<string[]> {
+  const asIds = (rows: readonly Row[]) => rows.map((row) => String(row.orchestrator_id));
+  const find = `SELECT orchestrator_id FROM orchestrator_instances WHERE ${isSilent}`;
+  const silent = asIds(await database.query(find, [silentBefore]));
+  if (silent.length === 0) return [];
+  return database.transaction(async (query) => {
+    await query(lockOrganizations, [silent]);
+    const mark = `UPDATE orchestrator_instances SET health_status = 'unhealthy'
+      WHERE ${isSilent} AND orchestrator_id = ANY ($2::text[]) RETURNING orchestrator_id`;
+    return asIds(await query(mark, [silentBefore, silent]));
+  });
 }
 
 function asConnection(row: Record<string, unknown>): Connection {

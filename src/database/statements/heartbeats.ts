@@ -1,5 +1,5 @@
 // Owns the statement that a batch of heartbeats is written with.
-
+import { z } from 'zod';
 import { LostRace } from '../failures.ts';
 import type { Health } from '../orchestrator-instances.ts';
 import type { Query, Row } from '../pool.ts';
@@ -12,12 +12,13 @@ export interface Beat {
   healthStatus: Health;
   /** Absent: stays as it is. */
   features: unknown;
-  at: Date;
+  /** Milliseconds since 1970. */
+  atMs: number;
 }
 
 export type BeatOutcome =
-  /** Committed; `lastSeen` is what the row now says. */
-  | { kind: 'processed'; lastSeen: Date }
+  /** Committed; `lastSeenMs` is what the row now says, in milliseconds since 1970. */
+  | { kind: 'processed'; lastSeenMs: number }
   /** The orchestrator is independent: nothing was written. */
   | { kind: 'ignored' }
   /** A newer connection holds this id: nothing was written. */
@@ -25,81 +26,125 @@ export type BeatOutcome =
   | { kind: 'unknown' };
 
 /**
- * One statement, one commit. The independence flag and the epoch are read by the statement that writes, from rows
- * it has locked. Locks are taken in one order everywhere: organizations by id, then instances by id. The
- * comparison with a count is always true; it makes Postgres lock the organizations first.
+ * One statement, one commit. The independence flag and the epoch are read by the statement that writes, behind the lock
+ * of the organization: whoever changes an instance holds that first, and takes several by id. So instances need no
+ * order of their own, and no lock but that of their update.
+ *
+ * How it is asked is for speed. Lists that end early are padded: nearly all are `healthy`, with the features that they
+ * have. The planner does not see how long they are, and takes the index for each row; tables of ten thousand rows it
+ * would read whole. Each row is looked up once, and updated where it was found. What was written as it was told has no
+ * row in the answer.
  */
 const beatStatement = `
   WITH beat AS (
-    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
-      AS b (orchestrator_id, epoch, node_id, health_status, at, features)
-  ), tenant AS MATERIALIZED (
-    SELECT o.organization_id FROM organizations o
-    WHERE o.organization_id IN (
-      SELECT i.organization_id FROM orchestrator_instances i JOIN beat USING (orchestrator_id) WHERE NOT i.is_independent)
-    ORDER BY o.organization_id FOR NO KEY UPDATE OF o
+    SELECT b.n, b.orchestrator_id, b.epoch, to_timestamp($4::float8 + b.after_ms / 1000.0)::timestamptz(3) AS at,
+      COALESCE(b.health_status, 'healthy') AS health_status, b.features::jsonb AS features,
+      CASE WHEN b.epoch IS NOT NULL THEN $7::text END AS node_id
+    FROM unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::integer[]), (SELECT $5::text[]),
+      (SELECT $6::text[])) WITH ORDINALITY AS b (orchestrator_id, epoch, after_ms, health_status, features, n)
   ), known AS MATERIALIZED (
-    SELECT i.orchestrator_id, i.is_independent, i.connection_epoch, i.node_id
-    FROM orchestrator_instances i JOIN beat USING (orchestrator_id)
-    WHERE (SELECT count(*) FROM tenant) >= 0
-    ORDER BY i.orchestrator_id FOR NO KEY UPDATE OF i
+    SELECT b.*, i.ctid AS place, i.organization_id, i.is_independent, i.connection_epoch, i.node_id AS owner,
+      NOT i.is_independent AND (b.epoch IS NULL OR i.connection_epoch = b.epoch) AS counts
+    FROM beat b JOIN orchestrator_instances i USING (orchestrator_id)
+  ), tenant AS MATERIALIZED (
+    SELECT o.organization_id, o.ctid AS place, k.at
+    FROM organizations o
+    JOIN (SELECT organization_id, max(at) AS at FROM known WHERE counts GROUP BY organization_id) k
+      USING (organization_id)
+    ORDER BY o.organization_id FOR NO KEY UPDATE OF o
   ), written AS (
     UPDATE orchestrator_instances i
-    SET last_seen = GREATEST(i.last_seen, b.at), status = 'active', health_status = b.health_status,
-        node_id = COALESCE(b.node_id, i.node_id), features = COALESCE(b.features::jsonb, i.features)
-    FROM beat b JOIN known USING (orchestrator_id)
-    WHERE i.orchestrator_id = b.orchestrator_id AND i.organization_id IN (SELECT organization_id FROM tenant)
-      AND NOT i.is_independent AND (b.epoch IS NULL OR i.connection_epoch = b.epoch)
-    RETURNING i.orchestrator_id, i.organization_id, i.last_seen,
-      extract(epoch FROM i.last_seen)::float8 * 1000 AS last_seen_ms
+    SET last_seen = GREATEST(i.last_seen, k.at), status = 'active', health_status = k.health_status,
+        node_id = COALESCE(k.node_id, i.node_id), features = COALESCE(k.features, i.features)
+    FROM known k
+    WHERE (SELECT count(*) FROM tenant) >= 0 AND k.counts AND i.ctid = k.place
+      AND i.orchestrator_id = k.orchestrator_id AND i.organization_id = k.organization_id
+      AND NOT i.is_independent AND (k.epoch IS NULL OR i.connection_epoch = k.epoch)
+    RETURNING k.n, i.organization_id, i.last_seen, k.at
   ), tenant_written AS (
-    UPDATE organizations o SET last_seen = GREATEST(o.last_seen, w.last_seen), status = 'active'
-    FROM (SELECT organization_id, max(last_seen) AS last_seen FROM written GROUP BY organization_id) w
-    WHERE o.organization_id = w.organization_id
+    UPDATE organizations o SET last_seen = GREATEST(o.last_seen, t.at), status = 'active'
+    FROM tenant t
+    WHERE o.ctid = t.place AND (t.organization_id IN (SELECT organization_id FROM written)) IS TRUE
   )
-  SELECT k.orchestrator_id, k.is_independent, k.connection_epoch, k.node_id, w.last_seen_ms
-  FROM known k LEFT JOIN written w USING (orchestrator_id)`;
+  SELECT NULL AS n, CASE WHEN count(*) < cardinality($1) THEN array_agg(n::integer) END AS written,
+    NULL::boolean AS is_independent, NULL::bigint AS connection_epoch, NULL AS owner, NULL::float8 AS last_seen_ms
+  FROM written
+  UNION ALL SELECT n::text, NULL, is_independent, connection_epoch, owner, NULL FROM known WHERE NOT counts
+  UNION ALL SELECT n::text, NULL, NULL, NULL, NULL, extract(epoch FROM last_seen)::float8 * 1000
+  FROM written WHERE last_seen <> at`;
+
+const findKnown =
+  'SELECT orchestrator_id FROM orchestrator_instances WHERE orchestrator_id = ANY ($1::text[])';
 
 /**
- * Writes a batch that names no orchestrator twice; the outcomes come in its order.
+ * Writes a batch that names no orchestrator twice, all of whose connections are of one replica; the outcomes come in
+ * its order.
  * @throws when Postgres cannot be asked, or orchestrators moved whenever they were looked at
  */
 export async function writeBeats(query: Query, beats: readonly Beat[], attempts = 4): Promise<BeatOutcome[]> {
-  const rows = await query(beatStatement, [
+  const firstMs = beats.reduce((least, beat) => Math.min(least, beat.atMs), Number.POSITIVE_INFINITY);
+  const parameters = [
     beats.map((beat) => beat.orchestratorId),
-    beats.map((beat) => beat.epoch),
-    beats.map((beat) => beat.nodeId),
-    beats.map((beat) => beat.healthStatus),
-    beats.map((beat) => beat.at),
-    beats.map((beat) => (beat.features === undefined ? null : JSON.stringify(beat.features))),
-  ]);
-  const byId = new Map(rows.map((row) => [row.orchestrator_id, row]));
-  const outcomes = new Map<Beat, BeatOutcome>();
-  for (const beat of beats) {
-    const outcome = outcomeOf(beat, byId.get(beat.orchestratorId));
-    if (outcome !== undefined) outcomes.set(beat, outcome);
+    `{${beats.map((beat) => beat.epoch ?? 'NULL').join()}}`,
+    `{${beats.map((beat) => beat.atMs - firstMs).join()}}`,
+    firstMs / 1_000,
+    upToLast(beats.map((beat) => (beat.healthStatus === 'healthy' ? null : beat.healthStatus))),
+    upToLast(beats.map((beat) => (beat.features === undefined ? null : JSON.stringify(beat.features)))),
+    beats.find((beat) => beat.nodeId !== null)?.nodeId ?? null,
+  ];
+  const [summary, ...others] = await query(beatStatement, parameters, 'beats');
+  const written = z.array(z.int()).nullable().parse(summary?.written);
+  const outcomes: (BeatOutcome | undefined)[] =
+    written === null ? beats.map(asWritten) : new Array(beats.length).fill(undefined);
+  for (const n of written ?? []) {
+    const beat = beats[n - 1];
+    if (beat !== undefined) outcomes[n - 1] = asWritten(beat);
   }
-  const moved = beats.filter((beat) => !outcomes.has(beat));
-  if (moved.length > 0) {
-    if (attempts === 1) throw new LostRace(`${moved.length} orchestrators moved between two looks`);
-    const again = await writeBeats(query, moved, attempts - 1);
-    for (const [at, outcome] of again.entries()) {
-      const beat = moved[at];
-      if (beat !== undefined) outcomes.set(beat, outcome);
-    }
+  for (const row of others) {
+    const beat = beats[Number(row.n) - 1];
+    if (beat !== undefined) outcomes[Number(row.n) - 1] = outcomeOf(beat, row);
   }
-  return beats.map((beat) => outcomes.get(beat) ?? { kind: 'unknown' });
+  await settleRest(query, { beats, outcomes, attempts });
+  return outcomes.map((outcome) => outcome ?? { kind: 'unknown' });
 }
 
-/** Undefined for one that was in an organization which the statement had not locked. */
-function outcomeOf(beat: Beat, row: Row | undefined): BeatOutcome | undefined {
-  if (row === undefined) return { kind: 'unknown' };
+/** Whom the statement did not find, and who changed between its look and its write. */
+async function settleRest(
+  query: Query,
+  {
+    beats,
+    outcomes,
+    attempts,
+  }: { beats: readonly Beat[]; outcomes: (BeatOutcome | undefined)[]; attempts: number },
+): Promise<void> {
+  const rest = beats.filter((_, at) => outcomes[at] === undefined);
+  if (rest.length === 0) return;
+  const rows = await query(findKnown, [rest.map((beat) => beat.orchestratorId)]);
+  const known = new Set(rows.map((row) => row.orchestrator_id));
+  const moved = rest.filter((beat) => known.has(beat.orchestratorId));
+  if (moved.length === 0) return;
+  if (attempts === 1) throw new LostRace(`${moved.length} orchestrators moved between two looks`);
+  const again = await writeBeats(query, moved, attempts - 1);
+  for (const [at, beat] of moved.entries()) outcomes[beats.indexOf(beat)] = again[at];
+}
+
+function asWritten(beat: Beat): BeatOutcome {
+  return { kind: 'processed', lastSeenMs: beat.atMs };
+}
+
+/** Without the absent ones at its end. */
+function upToLast(values: readonly (string | null)[]): (string | null)[] {
+  return values.slice(0, values.findLastIndex((value) => value !== null) + 1);
+}
+
+/** Of a row that was not written as it was told. */
+function outcomeOf(beat: Beat, row: Row): BeatOutcome {
   if (row.last_seen_ms !== null)
-    return { kind: 'processed', lastSeen: new Date(Math.round(Number(row.last_seen_ms))) };
+    return { kind: 'processed', lastSeenMs: Math.round(Number(row.last_seen_ms)) };
   const epoch = Number(row.connection_epoch);
   // A lower one is that of a successor under the same id, which was never connected.
   if (beat.epoch !== null && beat.epoch > epoch) return { kind: 'unknown' };
   if (beat.epoch !== null && beat.epoch < epoch)
-    return { kind: 'superseded', epoch, nodeId: String(row.node_id ?? 'none') };
-  return row.is_independent === true ? { kind: 'ignored' } : undefined;
+    return { kind: 'superseded', epoch, nodeId: String(row.owner ?? 'none') };
+  return { kind: 'ignored' };
 }

@@ -11,12 +11,15 @@ const wires: Wire[] = [];
 let acknowledged = 0;
 let beating = false;
 let lost = 0;
+let underWay = 0;
+let settled: (() => void) | undefined;
 const sentAt = new Float64Array(count);
 const latencies: number[] = [];
 let measuring = false;
 
 function beat(at: number): void {
   sentAt[at] = performance.now();
+  underWay += 1;
   wires[at]?.socket.send(packets[at] ?? '');
 }
 
@@ -31,8 +34,10 @@ async function connect(at: number): Promise<void> {
   });
   wire.onAcknowledged = () => {
     acknowledged += 1;
+    underWay -= 1;
     if (measuring) latencies.push(performance.now() - (sentAt[at] ?? 0));
     if (beating) beat(at);
+    else if (underWay === 0) settled?.();
   };
 }
 
@@ -59,6 +64,11 @@ serveRequests('connected', requestSchema, async ({ warmMs, ms, connections }) =>
   const { user, system } = process.cpuUsage(before.usage);
   measuring = false;
   beating = false;
+  // Or the next round would begin with two on one connection, which are written as one.
+  if (underWay > 0)
+    await new Promise<void>((resolve) => {
+      settled = resolve;
+    });
   if (lost > 0) throw new Error(`${lost} connections were lost`);
   return {
     acknowledged: acknowledged - before.acknowledged,
