@@ -178,7 +178,7 @@ export function createDelivery(dependencies: {
     const owner = await presence.park(id, { json: JSON.stringify(alone), ttlMs, sender, goneEpoch });
     if (owner === undefined) metrics.framesParked.inc();
     if (owner === undefined || owner === 'sender') return;
-    await outbox.enqueue(owner.nodeId, { ...alone, epoch: owner.epoch });
+    await outbox.enqueue(owner.nodeId, [{ ...alone, epoch: owner.epoch }]);
     metrics.framesRerouted.inc();
     suspect(owner.nodeId);
   };

@@ -3,6 +3,6 @@ import type { Attributes } from '../tracing.ts';
 
 /** By https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/ */
 export const onQueue: Attributes = {
-  'messaging.system': 'redis',
+  'messaging.system': 'bullmq',
   'messaging.destination.template': 'outbound.{node_id}',
 };

@@ -1,4 +1,4 @@
-// Owns the frame: one message on its way to an orchestrator, as it stands in a queue, in JSON.
+// Owns the frame: one message on its way to an orchestrator, as it stands in a queue.
 import { z } from 'zod';
 
 const frameSchema = z.object({
@@ -23,7 +23,12 @@ const frameSchema = z.object({
 
 export type Frame = z.infer<typeof frameSchema>;
 
+/** @throws when it is no frame */
+export function asFrame(value: unknown): Frame {
+  return frameSchema.parse(value);
+}
+
 /** @throws when the text is no frame */
 export function readFrame(json: string): Frame {
-  return frameSchema.parse(JSON.parse(json));
+  return asFrame(JSON.parse(json));
 }

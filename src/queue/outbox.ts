@@ -1,50 +1,35 @@
-// Owns the queues of messages in flight: one for each replica, a stream in Redis, from which it takes what it delivers.
+// Owns the queues of messages in flight: one for each replica, which delivers what stands in it.
+import { type Job, Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Log } from '../log.ts';
 import type { Keys } from '../redis/keys.ts';
-import { asOwner, type Owner } from '../redis/presence.ts';
-import { loadScript } from '../redis/script.ts';
-import { createConsumer } from './consumer.ts';
-import { type Frame, readFrame } from './frame.ts';
-
-/** Frames for one orchestrator, in their order. */
-export interface Bundle {
-  readonly orchestratorId: string;
-  /** Who has it, as the sender knows; undefined: it does not. */
-  readonly owner: Owner | undefined;
-  readonly frames: readonly Frame[];
-}
+import { type ClosableWorker, closable } from './close-worker.ts';
+import { asFrame, type Frame } from './frame.ts';
 
 export interface Outbox {
   /**
-   * Appends each bundle to its owner's queue if that owner is the one that counts, and else nothing of it. Atomic.
-   * @returns the owners that count, in the order of the bundles; undefined where nobody is connected through a live node
+   * Appends frames to a replica's queue, in their order, all or none.
    * @throws when Redis is away
    */
-  offer(bundles: readonly Bundle[]): Promise<(Owner | undefined)[]>;
-  /** Appends a frame to a replica's queue, whoever counts. @throws when Redis is away */
-  enqueue(nodeId: string, frame: Frame): Promise<void>;
+  enqueue(nodeId: string, frames: readonly Frame[]): Promise<void>;
   /** Starts to take frames from this replica's own queue, one after the other, in their order. */
   consume(deliver: (frame: Frame) => Promise<void>): void;
   /**
    * Takes every frame out of a dead or draining replica's queue and hands it to `route`, oldest first. The queue
-   * is removed after the last: a failure on the way leaves some of it, and frames may then be routed twice.
+   * is removed after the last: a failure on the way leaves it as it was, and frames may then be routed twice.
    */
   empty(nodeId: string, route: (frame: Frame) => Promise<void>): Promise<number>;
-  /** Frames that stand in a replica's queue, those in hand among them. */
+  /** Frames waiting in a replica's queue. */
   depth(nodeId: string): Promise<number>;
-  /**
-   * Takes no frame any more. Resolves when those in hand are handled and out of the queue, or were given the time for it.
-   * @param how.force waits for nothing in hand: Redis is away
-   */
+  /** @param how.force waits for nothing in hand: Redis is away */
   close(how: { force: boolean }): Promise<void>;
 }
 
-/** No message may take longer than half of it, by the schema of `/send`. */
-const frameLifeMs = 60_000;
-const emptiedAtOnce = 500;
-const offerReply = z.array(z.string());
+/** One job carries all frames that go to a replica at once: what BullMQ does for a job it does once for all of them. */
+const jobSchema = z.array(z.unknown());
+/** Events of jobs, which nobody reads. */
+const eventsKept = 100;
 
 export function openOutbox(options: {
   commands: Redis;
@@ -54,58 +39,78 @@ export function openOutbox(options: {
   log: Log;
 }): Outbox {
   const { commands, keys, log } = options;
-  const offerScript = loadScript(commands, 'offer');
-  const closeQueueScript = loadScript(commands, 'close-queue');
-  let stop: ReturnType<typeof createConsumer> | undefined;
+  const queues = new Map<string, Queue>();
+  let closing: ClosableWorker | undefined;
+  const report = (error: Error) => log.debug({ source: 'outbox', error }, `Queue: ${error.message}`);
+
+  function queueOf(nodeId: string): Queue {
+    const known = queues.get(nodeId);
+    if (known !== undefined) return known;
+    const queue = new Queue(`outbound.${nodeId}`, {
+      connection: commands,
+      prefix: keys.queues,
+      streams: { events: { maxLen: eventsKept } },
+    });
+    queue.on('error', report);
+    queues.set(nodeId, queue);
+    return queue;
+  }
+
+  /** One that goes wrong holds up nobody: its sender knows of it, and sends it again. */
+  async function handle(value: unknown, deliver: (frame: Frame) => Promise<void>): Promise<void> {
+    try {
+      await deliver(asFrame(value));
+    } catch (error) {
+      log.error({ source: 'outbox', error }, 'A frame could not be handled');
+    }
+  }
 
   return {
-    async offer(bundles) {
-      const args = bundles.flatMap(({ orchestratorId, owner, frames }) => [
-        orchestratorId,
-        owner === undefined ? '' : `${owner.epoch} ${owner.nodeId}`,
-        frames.length,
-        ...frames.map((frame) => JSON.stringify(frame)),
-      ]);
-      const reply = await offerScript([keys.owners, keys.nodes], [keys.outbound(''), frameLifeMs, ...args]);
-      return offerReply.parse(reply).map(asOwner);
-    },
-    async enqueue(nodeId, frame) {
-      const key = keys.outbound(nodeId);
-      const done = await commands
-        .multi()
-        .xadd(key, '*', 'frame', JSON.stringify(frame))
-        .pexpire(key, frameLifeMs)
-        .exec();
-      for (const [error] of done ?? []) if (error !== null) throw error;
+    async enqueue(nodeId, frames) {
+      // The name says how many they are, to who counts them.
+      await queueOf(nodeId).add(`${frames.length}`, frames, { removeOnComplete: true, removeOnFail: true });
     },
     consume(deliver) {
-      stop = createConsumer({
-        redis: options.patient('outbox'),
-        key: keys.outbound(options.nodeId),
-        async handle(json) {
-          try {
-            await deliver(readFrame(json));
-          } catch (error) {
-            log.error({ source: 'outbox', error }, 'A frame could not be handled');
-          }
+      const worker = new Worker(
+        `outbound.${options.nodeId}`,
+        async (job: Job) => {
+          for (const value of jobSchema.parse(job.data)) await handle(value, deliver);
+          // What was emitted is on its way first.
+          await new Promise(setImmediate);
         },
-        log,
-      });
+        {
+          connection: options.patient('outbox'),
+          prefix: keys.queues,
+          concurrency: 1,
+        },
+      );
+      closing = closable(worker);
+      worker.on('error', report);
+      worker.on('failed', (_job, error) =>
+        log.error({ source: 'outbox', error }, `Frames could not be handled: ${error.message}`),
+      );
     },
     async empty(nodeId, route) {
-      const key = keys.outbound(nodeId);
-      let emptied = 0;
-      while (Number(await closeQueueScript([key], [])) > 0) {
-        const entries = await commands.xrange(key, '-', '+', 'COUNT', emptiedAtOnce);
-        for (const [, fields] of entries) await route(readFrame(fields[1] ?? ''));
-        emptied += entries.length;
-        if (entries.length > 0) await commands.xdel(key, ...entries.map(([id]) => id));
-      }
-      return emptied;
+      const queue = queueOf(nodeId);
+      const jobs = await queue.getJobs(['active', 'wait', 'delayed', 'prioritized'], 0, -1, true);
+      jobs.sort((a, b) => Number(a.id) - Number(b.id));
+      const values = jobs.flatMap((job) => jobSchema.parse(job.data));
+      for (const value of values) await route(asFrame(value));
+      await queue.obliterate({ force: true });
+      queues.delete(nodeId);
+      await queue.close();
+      return values.length;
     },
-    depth: (nodeId) => commands.xlen(keys.outbound(nodeId)),
+    async depth(nodeId) {
+      const queue = queueOf(nodeId);
+      const ids = await queue.getRanges(['wait'], 0, -1);
+      const names = await Promise.all(ids.map((id) => commands.hget(queue.toKey(id), 'name')));
+      return names.reduce((sum, name) => sum + Number(name ?? 0), 0);
+    },
     async close({ force }) {
-      await stop?.({ force });
+      await closing?.close({ force });
+      if (force) return;
+      for (const queue of queues.values()) await queue.close();
     },
   };
 }

@@ -29,8 +29,6 @@ export interface Keys {
   readonly logs: string;
   /** Stream: those among them that are of the audit, under the same ids, capped by a length of its own. */
   readonly audit: string;
-  /** Stream: frames for the orchestrators of a replica, as JSON, until they are handled. Expires when none can count. */
-  outbound(nodeId: string): string;
   /** Channel: outcomes of the frames that a replica sent. */
   outcomes(nodeId: string): string;
   /** Channel prefix of Socket.IO's adapter. */
@@ -56,7 +54,6 @@ export function createKeys(prefix: string): Keys {
     limit: (of) => `${root}:limit:${of}`,
     logs: `${root}:logs`,
     audit: `${root}:audit`,
-    outbound: (nodeId) => `${root}:outbound:${nodeId}`,
     outcomes: (nodeId) => `${root}:outcomes:${nodeId}`,
     adapter: `${root}:adapter`,
     queues: `${root}:queues`,

@@ -251,8 +251,7 @@ export function createPresence(options: {
   };
 }
 
-/** Reads an owner as the scripts write it: `{epoch} {node_id}`; undefined for "". */
-export function asOwner(text: string): Owner | undefined {
+function asOwner(text: string): Owner | undefined {
   const space = text.indexOf(' ');
   if (space < 0) return undefined;
   return { epoch: Number(text.slice(0, space)), nodeId: text.slice(space + 1) };

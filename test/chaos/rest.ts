@@ -141,8 +141,12 @@ async function findRemains({ cluster, replicas }: Scene): Promise<string[]> {
 
 async function findQueued({ replicas, cluster }: Scene): Promise<string[]> {
   const depths = replicas.live.map(async ({ process: { nodeId } }) => {
-    const frames = await cluster.commands.xlen(`{moolai}:outbound:${nodeId}`);
-    return frames === 0 ? [] : [`${nodeId}: ${frames} wait or are in hand`];
+    const queue = `{moolai}:queues:outbound.${nodeId}`;
+    const [waiting, active] = await Promise.all([
+      cluster.commands.llen(`${queue}:wait`),
+      cluster.commands.llen(`${queue}:active`),
+    ]);
+    return waiting + active === 0 ? [] : [`${nodeId}: ${waiting} wait, ${active} in hand`];
   });
   return (await Promise.all(depths)).flat();
 }

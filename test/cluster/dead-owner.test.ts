@@ -1,9 +1,9 @@
 // A message whose owner died is delivered through the new one if the orchestrator comes back in time, and never late.
 import test, { type ExecutionContext } from 'ava';
+import { Queue } from 'bullmq';
 import { createKeys } from '../../src/redis/keys.ts';
 import { errorOf, fieldsOf, linesOf } from '../support/answers.ts';
 import type { TestOrchestrator } from '../support/orchestrator.ts';
-import { viewQueue } from '../support/queue.ts';
 import { rowsOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
@@ -12,8 +12,7 @@ const world = await openWorld({ settings: { presence: { leaseMs: 1_000, renewEve
 test.after.always(() => world.close());
 
 const { api, connect, controller } = world.replica(0);
-const { prefix } = world.settings.redis;
-const keys = createKeys(prefix);
+const keys = createKeys(world.settings.redis.prefix);
 
 interface DeadReplica {
   nodeId: string;
@@ -71,15 +70,24 @@ async function plantDeadReplica(orchestratorId: string): Promise<DeadReplica> {
 const send = (id: string, body: object) => api.post(`/api/v1/internal/orchestrators/${id}/send`, body);
 
 /** The frame stands in the dead replica's queue, where nobody takes it. */
-const queued = ({ nodeId }: DeadReplica) => viewQueue(world.redis, prefix, nodeId).filled();
-const liveQueue = viewQueue(world.redis, prefix, controller.nodeId);
+const queued = (dead: DeadReplica) =>
+  until('the message to be queued', async () =>
+    (await dead.keysLeft()).some((key) => key.endsWith(`:outbound.${dead.nodeId}:wait`)),
+  );
+
+const liveQueue = new Queue(`outbound.${controller.nodeId}`, {
+  connection: world.redis,
+  prefix: keys.queues,
+  skipVersionCheck: true,
+});
+test.after.always(() => liveQueue.close());
 
 /** The ids of the notes received, once whatever is on its way is there as well. */
 async function notesOf(t: ExecutionContext, orchestrator: TestOrchestrator, id: string): Promise<string[]> {
   // What is sent on from a dead replica's queue may stand aside for a moment before it is taken.
   await until(`nothing for ${id} to be queued`, async () => {
-    const frames = await liveQueue.frames();
-    return !frames.some((frame) => frame.orchestrator_id === id);
+    const jobs = await liveQueue.getJobs(['delayed', 'wait', 'active']);
+    return !jobs.flatMap((job) => job.data).some((frame) => frame.orchestrator_id === id);
   });
   t.is((await send(id, { type: 'marker' })).status, 200);
   await orchestrator.event('marker');

@@ -1,28 +1,16 @@
 // A message goes through the replica that owns the socket, whichever replica took the call.
 import test from 'ava';
+import { Queue } from 'bullmq';
+import { createKeys } from '../../src/redis/keys.ts';
 import type { TestOrchestrator } from '../support/orchestrator.ts';
 import { postAtOnce } from '../support/pipeline.ts';
-import { viewQueue } from '../support/queue.ts';
-import { openQueueGate, type QueueGate } from '../support/queue-gate.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld({ replicas: 2 });
-const gate = await openQueueGate();
-test.after.always(async () => {
-  await world.close();
-  await gate.close();
-});
+test.after.always(() => world.close());
 
 const [a, b] = [world.replica(0), world.replica(1)];
-
-/** A replica more, whose queue can be kept from being taken from. */
-async function growBehind(gate: QueueGate) {
-  const { redis } = world.settings;
-  const c = await world.grow({ redis: { ...redis, url: gate.through(redis.url) } });
-  return { c, queue: viewQueue(world.redis, redis.prefix, c.controller.nodeId) };
-}
-
 const pathOf = (id: string) => `/api/v1/internal/orchestrators/${id}/send`;
 
 /** The messages of one type as a receiver has them that drops repeats by message_id. */
@@ -171,20 +159,29 @@ test('messages to an orchestrator that leaves A and comes back on B are delivere
   for (const each of sent) if (each.status === 200) t.true(received.has(each.body.message_id));
 });
 
-test.serial('a message in the queue of A follows its orchestrator to B', async (t) => {
-  const { c, queue } = await growBehind(gate);
+test('a message in the queue of A follows its orchestrator to B', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const c = await world.grow();
+  const queue = stack.adopt(
+    new Queue(`outbound.${c.controller.nodeId}`, {
+      connection: world.redis,
+      prefix: createKeys(world.settings.redis.prefix).queues,
+      skipVersionCheck: true,
+    }),
+    (it) => it.close(),
+  );
   const first = await c.connect('follows-1');
-  gate.shut();
+  await queue.pause();
   const sending = b.api.post(pathOf('follows-1'), { type: 'kept', timeout_ms: 30_000 });
-  await queue.filled();
+  await until('the message to be queued', async () => (await queue.getWaitingCount()) > 0);
   const second = await b.connect('follows-1');
 
   const sent = await sending;
   t.is(sent.status, 200);
   t.is(sent.body.node_id, b.controller.nodeId);
   t.is((await second.event('kept')).message_id, sent.body.message_id);
-  gate.open();
-  await queue.empty();
+  await queue.resume();
+  await until('the queue to be empty', async () => (await queue.getWaitingCount()) === 0);
   await first.closed();
   t.deepEqual(
     receivedBy([first, second], 'kept').map((each) => each.message_id),
@@ -192,14 +189,23 @@ test.serial('a message in the queue of A follows its orchestrator to B', async (
   );
 });
 
-test.serial('a message whose time is up while it waits on A is never delivered', async (t) => {
-  const { c } = await growBehind(gate);
+test('a message whose time is up while it waits on A is never delivered', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const c = await world.grow();
+  const queue = stack.adopt(
+    new Queue(`outbound.${c.controller.nodeId}`, {
+      connection: world.redis,
+      prefix: createKeys(world.settings.redis.prefix).queues,
+      skipVersionCheck: true,
+    }),
+    (it) => it.close(),
+  );
   const orchestrator = await c.connect('overdue-1');
-  gate.shut();
+  await queue.pause();
   const sent = await b.api.post(pathOf('overdue-1'), { type: 'overdue', timeout_ms: 100 });
   t.is(sent.status, 504);
   t.is(sent.body.code, 'delivery_timeout');
-  gate.open();
+  await queue.resume();
   const marker = await b.api.post(pathOf('overdue-1'), { type: 'marker' });
   t.is(marker.status, 200);
   await orchestrator.event('marker');

@@ -1,23 +1,17 @@
 // A message counts as sent when the orchestrator's client has it; until then it is sent again, and keeps its place.
 import test from 'ava';
+import { Queue } from 'bullmq';
 import { createKeys } from '../../src/redis/keys.ts';
 import { connectOrchestrator, type TestOrchestrator } from '../support/orchestrator.ts';
 import { postAtOnce } from '../support/pipeline.ts';
 import { openProxy } from '../support/proxy.ts';
-import { viewQueue } from '../support/queue.ts';
-import { openQueueGate } from '../support/queue-gate.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
-const gate = await openQueueGate();
-const world = await openWorld({ replicas: 2, reach: { redis: gate.through } });
-test.after.always(async () => {
-  await world.close();
-  await gate.close();
-});
+const world = await openWorld({ replicas: 2 });
+test.after.always(() => world.close());
 
 const [a, b] = [world.replica(0), world.replica(1)];
-const queueOfA = viewQueue(world.redis, world.settings.redis.prefix, a.controller.nodeId);
 const pathOf = (id: string) => `/api/v1/internal/orchestrators/${id}/send`;
 
 /** The data of what was received, without repeats, oldest first. */
@@ -49,14 +43,27 @@ test.serial(
 );
 
 test.serial('messages keep their order while their orchestrator leaves and comes back', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const queue = stack.adopt(
+    new Queue(`outbound.${a.controller.nodeId}`, {
+      connection: world.redis,
+      prefix: createKeys(world.settings.redis.prefix).queues,
+      skipVersionCheck: true,
+    }),
+    (it) => it.close(),
+  );
   const total = 400;
   const first = await a.connect('order-1');
   const bodies = Array.from({ length: total }, (_, data) => ({ type: 'count', data, timeout_ms: 30_000 }));
-  const sending = postAtOnce(b.controller.url, pathOf('order-1'), bodies);
-  await until('some messages', () => dataOf([first]).length > 20);
+  const before = postAtOnce(b.controller.url, pathOf('order-1'), bodies.slice(0, total / 2));
+  await until('the first half', () => dataOf([first]).length === total / 2);
+  await queue.pause();
+  const rest = postAtOnce(b.controller.url, pathOf('order-1'), bodies.slice(total / 2));
+  await until('more to be queued', async () => (await queue.getWaitingCount()) > 0);
   first.close();
+  await queue.resume();
   const second = await a.connect('order-1');
-  const codes = await sending;
+  const codes = [...(await before), ...(await rest)];
 
   const received = dataOf([first, second]);
   t.deepEqual(
@@ -70,14 +77,23 @@ test.serial('messages keep their order while their orchestrator leaves and comes
 });
 
 test.serial('a message that its queue has lost is sent again, and nothing overtakes it', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const queue = stack.adopt(
+    new Queue(`outbound.${a.controller.nodeId}`, {
+      connection: world.redis,
+      prefix: createKeys(world.settings.redis.prefix).queues,
+      skipVersionCheck: true,
+    }),
+    (it) => it.close(),
+  );
   const orchestrator = await a.connect('lost-1');
-  gate.shut();
+  await queue.pause();
   const send = (data: number) =>
     b.api.post(pathOf('lost-1'), { type: 'count', data, wait: data > 1, timeout_ms: 30_000 });
   t.is((await send(1)).status, 202);
-  await queueOfA.filled();
-  await queueOfA.lose();
-  gate.open();
+  await until('the message to be queued', async () => (await queue.getWaitingCount()) > 0);
+  await queue.drain();
+  await queue.resume();
 
   t.is((await send(2)).status, 200);
   t.deepEqual(dataOf([orchestrator]), [1, 2]);
@@ -109,21 +125,29 @@ test.serial(
   async (t) => {
     await using stack = new AsyncDisposableStack();
     const keys = createKeys(world.settings.redis.prefix);
+    const queue = stack.adopt(
+      new Queue(`outbound.${a.controller.nodeId}`, {
+        connection: world.redis,
+        prefix: keys.queues,
+        skipVersionCheck: true,
+      }),
+      (it) => it.close(),
+    );
     const orchestrator = await a.connect('again-1');
     orchestrator.socket.on('ask', (_frame, acknowledge) => acknowledge('here'));
     const listener = stack.adopt(world.redis.duplicate(), (it) => it.disconnect());
     const told: unknown[] = [];
     listener.on('message', (_channel: string, text: string) => told.push(...JSON.parse(text)));
     await listener.subscribe(keys.outcomes(b.controller.nodeId));
-    gate.shut();
+    await queue.pause();
     const sending = b.api.post(pathOf('again-1'), { type: 'ask', ack: true, timeout_ms: 30_000 });
-    const [frame] = await queueOfA.filled();
-    gate.open();
+    const job = await until('the message to be queued', async () => (await queue.getWaiting())[0]);
+    await queue.resume();
     const { body } = await sending;
     // Of another message, sent before and slowly answered, something may still come.
     const toldOfIt = () => told.filter((each) => Reflect.get(Object(each), 'message_id') === body.message_id);
     await until('the first answer', () => toldOfIt().length);
-    await queueOfA.add(frame ?? {});
+    await queue.add(job.name, job.data);
 
     await until('a second answer', () => toldOfIt().length >= 2);
     const answer = { message_id: body.message_id, kind: 'acknowledged', ack: 'here' };

@@ -1,23 +1,18 @@
 // Messages on their way are counted where something becomes of them.
 
 import test from 'ava';
+import { Queue } from 'bullmq';
 import type { Frame } from '../../src/queue/frame.ts';
+import { createKeys } from '../../src/redis/keys.ts';
 import { metric } from '../support/metrics.ts';
-import { viewQueue } from '../support/queue.ts';
-import { openQueueGate } from '../support/queue-gate.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
-const gate = await openQueueGate();
 const world = await openWorld({
   replicas: 2,
-  reach: { redis: gate.through },
   settings: { delivery: { watchEveryMs: 20, resendAfterMs: 50 } },
 });
-test.after.always(async () => {
-  await world.close();
-  await gate.close();
-});
+test.after.always(() => world.close());
 const [a, b] = [world.replica(0), world.replica(1)];
 const send = (id: string, body: object) =>
   a.api.post(`/api/v1/internal/orchestrators/${id}/send`, { type: 'note', ...body });
@@ -51,7 +46,11 @@ test.serial('one whose orchestrator moves goes after it', async (t) => {
 });
 
 test.serial('one of a sender that is gone waits in Redis for its orchestrator', async (t) => {
-  const queue = viewQueue(world.redis, world.settings.redis.prefix, b.controller.nodeId);
+  const keys = createKeys(world.settings.redis.prefix);
+  const queue = new Queue(`outbound.${b.controller.nodeId}`, {
+    connection: world.redis,
+    prefix: keys.queues,
+  });
   const frame: Frame = {
     message_id: 'msg_waits_1',
     orchestrator_id: 'waits',
@@ -64,13 +63,14 @@ test.serial('one of a sender that is gone waits in Redis for its orchestrator', 
     epoch: 1,
     after: null,
   };
-  gate.shut();
-  await queue.add(frame);
+  await queue.pause();
+  await queue.add('1', [frame]);
   t.is(await onB('moolai_queue_frames'), 1);
   t.is(await onA('moolai_queue_frames'), 0, 'of its own queue alone');
-  gate.open();
+  await queue.resume();
   await until('it to be parked', async () => (await onB('moolai_frames_parked_total')) === 1);
   t.is(await onB('moolai_queue_frames'), 0);
   const orchestrator = await a.connect('waits');
   t.is((await orchestrator.event('note')).message_id, frame.message_id);
+  await queue.close();
 });

@@ -117,5 +117,5 @@ function send(via: ReplicaProcess, id: string) {
 }
 
 function queued(cluster: Cluster, { nodeId }: ReplicaProcess): Promise<number> {
-  return cluster.commands.xlen(`{moolai}:outbound:${nodeId}`);
+  return cluster.commands.llen(`{moolai}:queues:outbound.${nodeId}:wait`);
 }

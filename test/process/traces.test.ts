@@ -81,7 +81,7 @@ test.serial('a send through A to an orchestrator on B is one trace, under the ca
   });
   const { message_id } = answer.body;
   t.like(byName.get('send outbound')?.attributes, {
-    'messaging.system': 'redis',
+    'messaging.system': 'bullmq',
     'messaging.destination.name': `outbound.${b.nodeId}`,
     'messaging.message.id': message_id,
   });

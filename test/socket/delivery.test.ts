@@ -1,23 +1,24 @@
 // Messages sent through REST reach the orchestrator's socket, once, in their order and in their time.
 import test from 'ava';
+import { Queue } from 'bullmq';
+import { createKeys } from '../../src/redis/keys.ts';
 import { fieldsOf } from '../support/answers.ts';
 import { postAtOnce } from '../support/pipeline.ts';
-import { viewQueue } from '../support/queue.ts';
-import { openQueueGate } from '../support/queue-gate.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
-const gate = await openQueueGate();
-const world = await openWorld({ reach: { redis: gate.through } });
-test.after.always(async () => {
-  await world.close();
-  await gate.close();
-});
+const world = await openWorld();
+test.after.always(() => world.close());
 
 const { api, controller, connect } = world.replica(0);
 
 const pathOf = (id: string) => `/api/v1/internal/orchestrators/${id}/send`;
-const queue = viewQueue(world.redis, world.settings.redis.prefix, controller.nodeId);
+const queue = new Queue(`outbound.${controller.nodeId}`, {
+  connection: world.redis,
+  prefix: createKeys(world.settings.redis.prefix).queues,
+  skipVersionCheck: true,
+});
+test.after.always(() => queue.close());
 
 test('a message is emitted under its type, with its data, its id and its time', async (t) => {
   const orchestrator = await connect('plain-1');
@@ -130,13 +131,13 @@ test('a handshake that waits for Postgres keeps no message waiting, neither its 
 // The queue stands still in these, so no other test may run beside them.
 test.serial('a message whose time ran out in the queue is a time-out, and is never delivered', async (t) => {
   const orchestrator = await connect('overdue-1');
-  gate.shut();
+  await queue.pause();
   const sent = await api.post(pathOf('overdue-1'), { type: 'overdue', timeout_ms: 100 });
   const unwaited = await api.post(pathOf('overdue-1'), { type: 'overdue', timeout_ms: 30_000, wait: false });
   t.is(sent.status, 504);
   t.is(unwaited.status, 202);
   world.clock.advance(30_000);
-  gate.open();
+  await queue.resume();
   await api.post(pathOf('overdue-1'), { type: 'marker' });
   await orchestrator.event('marker');
   t.false(orchestrator.received.some((each) => each.event === 'overdue'));
@@ -144,15 +145,15 @@ test.serial('a message whose time ran out in the queue is a time-out, and is nev
 
 test.serial('a message waits for an orchestrator that comes back in time', async (t) => {
   const first = await connect('return-1');
-  gate.shut();
+  await queue.pause();
   const sending = api.post(pathOf('return-1'), { type: 'kept', data: 1, timeout_ms: 30_000 });
-  await queue.filled();
+  await until('the message to be queued', async () => (await queue.getWaitingCount()) > 0);
   first.close();
   await until('its presence to end', async () => {
     return (await api.get('/api/v1/controller/orchestrators/live/return-1')).status === 404;
   });
-  gate.open();
-  await queue.empty();
+  await queue.resume();
+  await until('the queue to be empty', async () => (await queue.getJobCountByTypes('wait', 'active')) === 0);
   const second = await connect('return-1');
   const sent = await sending;
   t.is(sent.status, 200);
@@ -161,14 +162,14 @@ test.serial('a message waits for an orchestrator that comes back in time', async
 
 test.serial('a message does not wait longer than its time for an orchestrator that is away', async (t) => {
   const first = await connect('toolate-1');
-  gate.shut();
+  await queue.pause();
   const sending = api.post(pathOf('toolate-1'), { type: 'kept', timeout_ms: 1_500 });
-  await queue.filled();
+  await until('the message to be queued', async () => (await queue.getWaitingCount()) > 0);
   first.close();
   await until('its presence to end', async () => {
     return (await api.get('/api/v1/controller/orchestrators/live/toolate-1')).status === 404;
   });
-  gate.open();
+  await queue.resume();
   t.is((await sending).status, 504);
   const second = await connect('toolate-1');
   await api.post(pathOf('toolate-1'), { type: 'marker' });
@@ -181,12 +182,14 @@ test.serial(
   async (t) => {
     const { nodeId } = controller;
     const orchestrator = await connect('bare-1');
-    gate.shut();
+    await queue.pause();
 
     const sending = api.post(pathOf('bare-1'), { type: 'bare' });
-    const [queued] = await queue.filled();
-    if (queued === undefined) throw new Error('nothing is queued');
-    const { message_id, timestamp, deadline, epoch, ...frame } = queued;
+    const [job] = await until('the message to be queued', async () => {
+      const jobs = await queue.getJobs(['wait']);
+      return jobs.length > 0 && jobs;
+    });
+    const { message_id, timestamp, deadline, epoch, ...frame } = job?.data[0] ?? {};
     t.deepEqual(frame, {
       orchestrator_id: 'bare-1',
       type: 'bare',
@@ -198,7 +201,7 @@ test.serial(
     t.is(deadline - Date.parse(timestamp), 10_000);
     t.is(epoch, (await orchestrator.event('handshake_ack')).epoch);
 
-    gate.open();
+    await queue.resume();
     t.deepEqual(fieldsOf(t, await sending), {
       message_id,
       orchestrator_id: 'bare-1',
