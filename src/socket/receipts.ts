@@ -26,7 +26,7 @@ export function createReceipts({ conn }: Pick<Socket, 'conn'>): Receipts {
   conn.on('packetCreate', ({ type }: { type: string }) => {
     if (type === 'ping') pings += 1;
     // What an ended connection does not take makes no packet, and has no receipt.
-    if (type !== 'message' || sending === undefined) return;
+    if (sending === undefined) return;
     buffered.push(sending);
     sending = undefined;
   });
