@@ -14,7 +14,7 @@ import {
 } from '../database/statements/handshakes.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { type Frame, frameSchema } from '../queue/frame.ts';
+import { type Frame, readFrame } from '../queue/frame.ts';
 import type { Lease } from '../redis/lease.ts';
 import type { PresenceEntry } from '../redis/live-list.ts';
 import type { Owner, Presence } from '../redis/presence.ts';
@@ -198,7 +198,7 @@ export function createConnections(dependencies: {
         connection,
         introduced,
         previous: claim.previous,
-        parked: claim.parked.map(asFrame),
+        parked: claim.parked.map(readFrame),
       };
     } catch (error) {
       // The row is committed and its epoch fences older connections; presence follows when Redis is back.
@@ -250,7 +250,7 @@ export function createConnections(dependencies: {
       const organization_id = row.organization.organizationId;
       connection.entry = { ...connection.entry, organization_id, name: row.name };
       const claim = await presence.claim(orchestratorId, connection);
-      return claim.accepted ? claim.parked.map(asFrame) : [];
+      return claim.accepted ? claim.parked.map(readFrame) : [];
     },
 
     async restore(local, found) {
@@ -272,7 +272,7 @@ export function createConnections(dependencies: {
         if (claim.accepted && !found.stillThere(connection))
           await presence.release(connection.orchestratorId, connection.epoch);
         if (!claim.accepted) found.superseded(connection, claim.owner);
-        else if (claim.parked.length > 0) found.parked(claim.parked.map(asFrame));
+        else if (claim.parked.length > 0) found.parked(claim.parked.map(readFrame));
       });
       returns.bringBack(connections, found);
       if (connections.length > 0)
@@ -298,10 +298,6 @@ export function createConnections(dependencies: {
       disconnects.abandon(reason);
     },
   };
-}
-
-function asFrame(text: string): Frame {
-  return frameSchema.parse(JSON.parse(text));
 }
 
 async function inChunks<T>(all: readonly T[], work: (item: T, at: number) => Promise<void>): Promise<void> {

@@ -1,7 +1,7 @@
 // Owns the frame: one message on its way to an orchestrator, as it stands in a queue.
 import { z } from 'zod';
 
-export const frameSchema = z.object({
+const frameSchema = z.object({
   message_id: z.string(),
   orchestrator_id: z.string(),
   type: z.string(),
@@ -22,3 +22,13 @@ export const frameSchema = z.object({
 });
 
 export type Frame = z.infer<typeof frameSchema>;
+
+/** @throws when it is no frame */
+export function asFrame(value: unknown): Frame {
+  return frameSchema.parse(value);
+}
+
+/** @throws when the text is no frame */
+export function readFrame(json: string): Frame {
+  return asFrame(JSON.parse(json));
+}

@@ -1,10 +1,11 @@
 // Owns the queues of messages in flight: one for each replica, which delivers what stands in it.
 import { type Job, Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import type { Log } from '../log.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type ClosableWorker, closable } from './close-worker.ts';
-import { type Frame, frameSchema } from './frame.ts';
+import { asFrame, type Frame } from './frame.ts';
 
 export interface Outbox {
   /**
@@ -25,9 +26,10 @@ export interface Outbox {
   close(how: { force: boolean }): Promise<void>;
 }
 
-const jobName = 'frame';
-/** Finished jobs are of use to nobody; a few stay for a person who looks into Redis. */
-const kept = { age: 60, count: 100 };
+/** One job carries all frames that go to a replica at once: what BullMQ does for a job it does once for all of them. */
+const jobSchema = z.array(z.unknown());
+/** Events of jobs, which nobody reads. */
+const eventsKept = 100;
 
 export function openOutbox(options: {
   commands: Redis;
@@ -36,61 +38,75 @@ export function openOutbox(options: {
   nodeId: string;
   log: Log;
 }): Outbox {
+  const { commands, keys, log } = options;
   const queues = new Map<string, Queue>();
   let closing: ClosableWorker | undefined;
-  const report = (error: Error) => options.log.debug({ source: 'outbox', error }, `Queue: ${error.message}`);
+  const report = (error: Error) => log.debug({ source: 'outbox', error }, `Queue: ${error.message}`);
 
   function queueOf(nodeId: string): Queue {
     const known = queues.get(nodeId);
     if (known !== undefined) return known;
     const queue = new Queue(`outbound.${nodeId}`, {
-      connection: options.commands,
-      prefix: options.keys.queues,
+      connection: commands,
+      prefix: keys.queues,
+      streams: { events: { maxLen: eventsKept } },
     });
     queue.on('error', report);
     queues.set(nodeId, queue);
     return queue;
   }
 
+  /** One that goes wrong holds up nobody: its sender knows of it, and sends it again. */
+  async function handle(value: unknown, deliver: (frame: Frame) => Promise<void>): Promise<void> {
+    try {
+      await deliver(asFrame(value));
+    } catch (error) {
+      log.error({ source: 'outbox', error }, 'A frame could not be handled');
+    }
+  }
+
   return {
     async enqueue(nodeId, frames) {
-      await queueOf(nodeId).addBulk(
-        frames.map((frame) => ({
-          name: jobName,
-          data: frame,
-          opts: { removeOnComplete: kept, removeOnFail: kept, attempts: 1 },
-        })),
-      );
+      // The name says how many they are, to who counts them.
+      await queueOf(nodeId).add(`${frames.length}`, frames, { removeOnComplete: true, removeOnFail: true });
     },
     consume(deliver) {
       const worker = new Worker(
         `outbound.${options.nodeId}`,
         async (job: Job) => {
-          await deliver(frameSchema.parse(job.data));
+          for (const value of jobSchema.parse(job.data)) await handle(value, deliver);
+          // What was emitted is on its way first.
+          await new Promise(setImmediate);
         },
         {
           connection: options.patient('outbox'),
-          prefix: options.keys.queues,
+          prefix: keys.queues,
           concurrency: 1,
         },
       );
       closing = closable(worker);
       worker.on('error', report);
       worker.on('failed', (_job, error) =>
-        options.log.error({ source: 'outbox', error }, `A frame could not be handled: ${error.message}`),
+        log.error({ source: 'outbox', error }, `Frames could not be handled: ${error.message}`),
       );
     },
     async empty(nodeId, route) {
       const queue = queueOf(nodeId);
       const jobs = await queue.getJobs(['active', 'wait', 'delayed', 'prioritized'], 0, -1, true);
       jobs.sort((a, b) => Number(a.id) - Number(b.id));
-      for (const job of jobs) await route(frameSchema.parse(job.data));
+      const values = jobs.flatMap((job) => jobSchema.parse(job.data));
+      for (const value of values) await route(asFrame(value));
       await queue.obliterate({ force: true });
       queues.delete(nodeId);
       await queue.close();
-      return jobs.length;
+      return values.length;
     },
-    depth: (nodeId) => queueOf(nodeId).getWaitingCount(),
+    async depth(nodeId) {
+      const queue = queueOf(nodeId);
+      const ids = await queue.getRanges(['wait'], 0, -1);
+      const names = await Promise.all(ids.map((id) => commands.hget(queue.toKey(id), 'name')));
+      return names.reduce((sum, name) => sum + Number(name ?? 0), 0);
+    },
     async close({ force }) {
       await closing?.close({ force });
       if (force) return;

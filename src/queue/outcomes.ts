@@ -11,6 +11,7 @@ const outcomeSchema = z.object({
   kind: z.enum(['received', 'acknowledged']),
   ack: z.unknown().optional(),
 });
+const outcomesSchema = z.array(outcomeSchema);
 
 export type Outcome = z.infer<typeof outcomeSchema>;
 
@@ -35,8 +36,8 @@ export function openOutcomes(options: {
   const channel = keys.outcomes(nodeId);
   subscriber.on(sharded ? 'smessage' : 'message', (from: string, text: string) => {
     if (from !== channel) return;
-    const parsed = outcomeSchema.safeParse(JSON.parse(text));
-    if (parsed.success) options.onOutcome(parsed.data);
+    const parsed = outcomesSchema.safeParse(JSON.parse(text));
+    if (parsed.success) for (const outcome of parsed.data) options.onOutcome(outcome);
     else
       options.log.warn(
         { source: 'outcomes' },
@@ -48,12 +49,27 @@ export function openOutcomes(options: {
     options.log.debug({ source: 'outcomes', error }, 'The outcome channel was closed before it was open');
   });
 
+  /** What this turn of the event loop has heard for a sender is told to it at once. */
+  const waiting = new Map<string, { outcomes: Outcome[]; told: Promise<void> }>();
+
+  async function tell(sender: string, outcomes: readonly Outcome[]): Promise<void> {
+    await new Promise(setImmediate);
+    waiting.delete(sender);
+    const text = JSON.stringify(outcomes);
+    if (sharded) await commands.spublish(keys.outcomes(sender), text);
+    else await commands.publish(keys.outcomes(sender), text);
+  }
+
   return {
     async report(sender, outcome) {
       if (sender === nodeId) return options.onOutcome(outcome);
-      const text = JSON.stringify(outcome);
-      if (sharded) await commands.spublish(keys.outcomes(sender), text);
-      else await commands.publish(keys.outcomes(sender), text);
+      const known = waiting.get(sender);
+      known?.outcomes.push(outcome);
+      if (known !== undefined) return known.told;
+      const outcomes = [outcome];
+      const told = tell(sender, outcomes);
+      waiting.set(sender, { outcomes, told });
+      await told;
     },
     close() {
       subscriber.disconnect();

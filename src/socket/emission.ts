@@ -49,8 +49,10 @@ export function createEmission(socket: Socket, receipts: Receipts, clock: Clock)
         });
       return true;
     }
-    socket.emit(type, body);
-    receipts.ask(() => settle((to) => to.received()));
+    receipts.ask(
+      () => socket.emit(type, body),
+      () => settle((to) => to.received()),
+    );
     return true;
   };
 }

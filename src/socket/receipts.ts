@@ -3,8 +3,11 @@
 import type { Socket } from 'socket.io';
 
 export interface Receipts {
-  /** Calls back once the client has received all that was sent so far; never if the connection ends before. */
-  ask(received: () => void): void;
+  /**
+   * Sends, and calls back once the client has received what was sent; never if the connection ends before.
+   * @param send emits on the socket, at once
+   */
+  ask(send: () => void, received: () => void): void;
 }
 
 /**
@@ -16,10 +19,26 @@ export function createReceipts({ conn }: Pick<Socket, 'conn'>): Receipts {
   let pings = Reflect.get(conn, 'pingTimeoutTimer') === null ? 0 : 1;
   let pongs = 0;
   const waiting: { ping: number; received(): void }[] = [];
+  /** Of what is being sent, and of what stands in the buffer. */
+  let sending: (() => void) | undefined;
+  let buffered: (() => void)[] = [];
 
   // Engine.IO's own pings among them: a pong does not say which it answers.
   conn.on('packetCreate', ({ type }: { type: string }) => {
     if (type === 'ping') pings += 1;
+    // What an ended connection does not take makes no packet, and has no receipt.
+    if (sending === undefined) return;
+    buffered.push(sending);
+    sending = undefined;
+  });
+  // All that goes out together has one ping behind it, which goes with it: Engine.IO would keep one that is sent by itself
+  // until the frame is written. It has no means for that but this: the buffer is told before it is written.
+  conn.on('flush', (buffer: { type: string; options: object }[]) => {
+    if (buffered.length === 0) return;
+    buffer.push({ type: 'ping', options: { compress: false } });
+    pings += 1;
+    for (const received of buffered) waiting.push({ ping: pings, received });
+    buffered = [];
   });
   conn.on('packet', ({ type }: { type: string }) => {
     if (type !== 'pong') return;
@@ -32,12 +51,10 @@ export function createReceipts({ conn }: Pick<Socket, 'conn'>): Receipts {
   });
 
   return {
-    ask(received) {
-      // Engine.IO pings by a timer only, and keeps the means to itself.
-      const send: unknown = Reflect.get(conn, 'sendPacket');
-      if (typeof send !== 'function') throw new Error('this version of Engine.IO sends no ping on demand');
-      Reflect.apply(send, conn, ['ping']);
-      waiting.push({ ping: pings, received });
+    ask(send, received) {
+      sending = received;
+      send();
+      sending = undefined;
     },
   };
 }

@@ -6,7 +6,18 @@ import { live } from './contests/live.ts';
 import { logs } from './contests/logs.ts';
 import { memory } from './contests/memory.ts';
 import { scaling } from './contests/scaling.ts';
+import { send } from './contests/send.ts';
 import { start } from './contests/start.ts';
 import { storm } from './contests/storm.ts';
 
-export const contests: readonly Contest[] = [heartbeats, scaling, storm, memory, live, lists, logs, start];
+export const contests: readonly Contest[] = [
+  heartbeats,
+  scaling,
+  send,
+  storm,
+  memory,
+  live,
+  lists,
+  logs,
+  start,
+];

@@ -87,7 +87,7 @@ async function notesOf(t: ExecutionContext, orchestrator: TestOrchestrator, id: 
   // What is sent on from a dead replica's queue may stand aside for a moment before it is taken.
   await until(`nothing for ${id} to be queued`, async () => {
     const jobs = await liveQueue.getJobs(['delayed', 'wait', 'active']);
-    return !jobs.some((job) => job.data.orchestrator_id === id);
+    return !jobs.flatMap((job) => job.data).some((frame) => frame.orchestrator_id === id);
   });
   t.is((await send(id, { type: 'marker' })).status, 200);
   await orchestrator.event('marker');

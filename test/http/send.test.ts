@@ -139,6 +139,17 @@ test('who has just disconnected is not connected', async (t) => {
   errorOf(t, await send('leaving', { type: 'job' }), 409, 'not_connected');
 });
 
+test('who was sent to, and has disconnected since, is not connected', async (t) => {
+  const orchestrator = await world.replica(0).connect('left');
+  t.is((await send('left', { type: 'job' })).status, 200);
+  orchestrator.close();
+  await until('the presence to be gone', async () => {
+    const { status } = await world.api.get('/api/v1/controller/orchestrators/live/left');
+    return status === 404;
+  });
+  errorOf(t, await send('left', { type: 'job' }), 409, 'not_connected');
+});
+
 test('messages arrive in the order in which they were accepted, waited for or not', async (t) => {
   const orchestrator = await world.replica(0).connect('ordered');
   const sends = [];

@@ -64,7 +64,7 @@ test.serial('one of a sender that is gone waits in Redis for its orchestrator', 
     after: null,
   };
   await queue.pause();
-  await queue.add('frame', frame);
+  await queue.add('1', [frame]);
   t.is(await onB('moolai_queue_frames'), 1);
   t.is(await onA('moolai_queue_frames'), 0, 'of its own queue alone');
   await queue.resume();

@@ -116,6 +116,10 @@ function send(via: ReplicaProcess, id: string) {
   return { id, answer: via.api.post(path, { type: 'note', timeout_ms: sendTimeoutMs }) };
 }
 
-function queued(cluster: Cluster, { nodeId }: ReplicaProcess): Promise<number> {
-  return cluster.commands.llen(`{moolai}:queues:outbound.${nodeId}:wait`);
+/** Frames, of which a job holds some. */
+async function queued({ commands }: Cluster, { nodeId }: ReplicaProcess): Promise<number> {
+  const queue = `{moolai}:queues:outbound.${nodeId}`;
+  const jobs = await commands.lrange(`${queue}:wait`, 0, -1);
+  const data = await Promise.all(jobs.map((id) => commands.hget(`${queue}:${id}`, 'data')));
+  return data.reduce((sum, json) => sum + JSON.parse(json ?? '[]').length, 0);
 }

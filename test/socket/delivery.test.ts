@@ -189,7 +189,7 @@ test.serial(
       const jobs = await queue.getJobs(['wait']);
       return jobs.length > 0 && jobs;
     });
-    const { message_id, timestamp, deadline, epoch, ...frame } = job?.data ?? {};
+    const { message_id, timestamp, deadline, epoch, ...frame } = job?.data[0] ?? {};
     t.deepEqual(frame, {
       orchestrator_id: 'bare-1',
       type: 'bare',
