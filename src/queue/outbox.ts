@@ -28,6 +28,9 @@ export interface Outbox {
 
 /** One job carries all frames that go to a replica at once: what BullMQ does for a job it does once for all of them. */
 const jobSchema = z.array(z.unknown());
+/** What a job holds Redis keeps as one string, and its replica reads at once. */
+const framesInJob = 100;
+const gone = { removeOnComplete: true, removeOnFail: true };
 /** Events of jobs, which nobody reads. */
 const eventsKept = 100;
 
@@ -67,8 +70,15 @@ export function openOutbox(options: {
 
   return {
     async enqueue(nodeId, frames) {
-      // The name says how many they are, to who counts them.
-      await queueOf(nodeId).add(`${frames.length}`, frames, { removeOnComplete: true, removeOnFail: true });
+      const jobs = [];
+      for (let from = 0; from < frames.length; from += framesInJob) {
+        const data = frames.slice(from, from + framesInJob);
+        // The name says how many they are, to who counts them.
+        jobs.push({ name: `${data.length}`, data, opts: gone });
+      }
+      const [only, ...others] = jobs;
+      if (only !== undefined && others.length === 0) await queueOf(nodeId).add(only.name, only.data, gone);
+      else await queueOf(nodeId).addBulk(jobs);
     },
     consume(deliver) {
       const worker = new Worker(

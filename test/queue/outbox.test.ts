@@ -72,6 +72,18 @@ test('frames are handled one after the other in their order, and nothing is left
   t.is(await outbox.depth('node-a'), 0);
 });
 
+test('more than a job holds go in several, all at once and in their order', async (t) => {
+  const { outbox, queue, enqueue, empty } = await openQueue(t);
+  const ids = Array.from({ length: 250 }, (_, nth) => String(nth));
+  await enqueue(...ids);
+  t.is(await queue.getWaitingCount(), 3);
+  t.is(await outbox.depth('node-a'), 250);
+  const handled: string[] = [];
+  outbox.consume(async ({ message_id }) => void handled.push(message_id));
+  await empty();
+  t.deepEqual(handled, ids);
+});
+
 test('one that is no frame, or cannot be handled, is told in the log and holds up nobody', async (t) => {
   const { outbox, queue, lines, enqueue, empty } = await openQueue(t);
   const handled: string[] = [];
