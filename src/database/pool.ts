@@ -129,7 +129,7 @@ export async function openPool(options: PoolOptions): Promise<Pool> {
       asked(() =>
         client.query<Row>({
           ...{ text, values: [...parameters], query_timeout },
-          ...(isPrepared && !bounds.wraps ? { name: hash('sha1', text) } : {}),
+          ...(isPrepared && !bounds.wraps ? { name: hash('sha1', text).slice(0, 8) } : {}),
         }),
       );
     const queryOn =
