@@ -273,15 +273,12 @@ export function createDelivery(dependencies: {
       const send = followed.get(outcome.message_id);
       if (send === undefined) return;
       followed.delete(send);
-      send.outcome?.resolve(outcome);
       const { message_id, orchestrator_id, type } = send.frame;
-      // The caller first; still before anything that comes in later, so that who is answered finds the line.
-      setImmediate(() =>
-        log.info(
-          { event: 'message_sent', orchestrator_id, message_id, trace_id: send.step.traceId },
-          `Sent message to orchestrator ${orchestrator_id} (type: ${type})`,
-        ),
+      log.info(
+        { event: 'message_sent', orchestrator_id, message_id, trace_id: send.step.traceId },
+        `Sent message to orchestrator ${orchestrator_id} (type: ${type})`,
       );
+      send.outcome?.resolve(outcome);
     },
 
     abandon(reason) {

@@ -92,7 +92,7 @@ test('a small fleet that comes and goes is watched for real, until it is asked t
       );
   t.deepEqual(
     linesOf(samples, 'dead').map(({ name }) => name),
-    ['orchestrator_instances', 'orchestrator_messages', 'organizations'],
+    ['orchestrator_instances', 'orchestrator_message_counts', 'orchestrator_messages', 'organizations'],
   );
   const [report, chart] = [describeGrowth(samples), drawGrowth(samples)];
   for (const panel of panelNames) {
