@@ -51,9 +51,10 @@ const fault = (what: string) => {
 /** The next connection, through the next replica; the one before closes first, or is superseded. */
 async function connect(member: Member, closeFirst: boolean): Promise<void> {
   member.connecting = true;
+  const url = urls[member.connections++ % urls.length] ?? '';
   if (closeFirst) end(member);
   try {
-    const wire = await openWire(urls[member.connections++ % urls.length] ?? '');
+    const wire = await openWire(url);
     await wire.call('handshake', member.hello);
     end(member);
     member.wire = wire;
@@ -89,7 +90,8 @@ function retry(member: Member): void {
 
 const agents = urls.map(() => new Agent({ keepAlive: true }));
 
-async function send({ id }: Member, nth: number): Promise<void> {
+async function send(member: Member, nth: number): Promise<void> {
+  const { id, connections } = member;
   const at = nth % urls.length;
   const startedAt = performance.now();
   try {
@@ -100,7 +102,9 @@ async function send({ id }: Member, nth: number): Promise<void> {
       body,
     );
     if (status === 200) sendMs.push(performance.now() - startedAt);
-    else fault(`send: ${z.object({ code: z.string() }).parse(JSON.parse(json)).code}`);
+    // While it is on its way its orchestrator may leave, to come back by another connection: then it is told the truth.
+    else if (status !== 409 || member.connections === connections)
+      fault(`send: ${z.object({ code: z.string() }).parse(JSON.parse(json)).code}`);
   } catch {
     fault('send: no answer');
   }
