@@ -73,7 +73,8 @@ export function renderSection({ contests }: Published): string {
     judge(result).flatMap(({ aim, measured, reached }) => {
       if (measured === undefined) return [];
       const unit = aim.to === undefined ? ` ${result.figures[aim.figure]?.unit ?? ''}` : '';
-      const wanted = aim.atLeast === undefined ? `≤ ${aim.atMost}` : `≥ ${aim.atLeast}`;
+      const wanted =
+        aim.atLeast === undefined ? `≤ ${shorten(aim.atMost ?? 0)}` : `≥ ${shorten(aim.atLeast)}`;
       const spread = `${shorten(measured.min)} – ${shorten(measured.max)}`;
       return [
         `| \`${result.name}\` | ${tellAim(result, aim)} | ${shorten(measured.median)}${unit} | ${spread} | ${wanted}${unit} | ${reached ? 'yes' : 'no'} |`,

@@ -26,7 +26,8 @@ export function describeResult(result: ContestResult): string {
 export function describeAims(result: ContestResult): string[] {
   return judge(result).map(({ aim, measured, reached }) => {
     const unit = aim.to === undefined ? ` ${result.figures[aim.figure]?.unit ?? ''}` : ' times';
-    const bound = aim.atLeast === undefined ? `at most ${aim.atMost}` : `at least ${aim.atLeast}`;
+    const bound =
+      aim.atLeast === undefined ? `at most ${shorten(aim.atMost ?? 0)}` : `at least ${shorten(aim.atLeast)}`;
     const told =
       measured === undefined ? 'not measured' : tellSpread([measured.min, measured.median, measured.max]);
     const mark = measured === undefined ? '-' : reached ? '✔' : '✘';
