@@ -39,6 +39,21 @@ test('a heartbeat is processed: instance, organization and presence say when', a
   await until('presence to say the same', async () => (await liveOf('beat-1')).last_seen === ack.ts);
 });
 
+test('a heartbeat that waits for somebody else’s change of its organization is written to that as well', async (t) => {
+  const orchestrator = await connect('behind-1', { organization_id: 'behind-org' });
+  await using held = await world.hold(
+    "UPDATE organizations SET name = 'Changed' WHERE organization_id = 'behind-org'",
+  );
+  world.clock.advance(1_000);
+  const beat = orchestrator.ask('i_am_alive');
+  await held.awaited();
+  await held.release();
+  t.is((await beat).status, 'processed');
+  const { instance, organization } = await rowsOf(world, 'behind-1', 'behind-org');
+  t.is(organization?.name, 'Changed');
+  t.deepEqual(organization?.last_seen, instance?.last_seen);
+});
+
 test('a heartbeat may report how healthy its orchestrator is', async (t) => {
   const orchestrator = await connect('health-1');
   for (const health of ['degraded', 'unhealthy', 'unknown', 'healthy']) {

@@ -32,7 +32,8 @@ export type BeatOutcome =
  *
  * How it is asked is for speed. Lists that end early are padded: nearly all are `healthy`, with the features that they
  * have. The planner does not see how long they are, and takes the index for each row; tables of ten thousand rows it
- * would read whole. Each row is looked up once, and updated where it was found. What was written as it was told has no
+ * would read whole. An instance is looked up once, and updated where it was found; an
+ * organization by its id, so that a change of it that was waited for is followed. What was written as it was told has no
  * row in the answer.
  */
 const beatStatement = `
@@ -47,7 +48,7 @@ const beatStatement = `
       NOT i.is_independent AND (b.epoch IS NULL OR i.connection_epoch = b.epoch) AS counts
     FROM beat b JOIN orchestrator_instances i USING (orchestrator_id)
   ), tenant AS MATERIALIZED (
-    SELECT o.organization_id, o.ctid AS place, k.at
+    SELECT o.organization_id, k.at
     FROM organizations o
     JOIN (SELECT organization_id, max(at) AS at FROM known WHERE counts GROUP BY organization_id) k
       USING (organization_id)
@@ -64,7 +65,8 @@ const beatStatement = `
   ), tenant_written AS (
     UPDATE organizations o SET last_seen = GREATEST(o.last_seen, t.at), status = 'active'
     FROM tenant t
-    WHERE o.ctid = t.place AND (t.organization_id IN (SELECT organization_id FROM written)) IS TRUE
+    WHERE o.organization_id = t.organization_id
+      AND (t.organization_id IN (SELECT organization_id FROM written)) IS TRUE
   )
   SELECT NULL AS n, CASE WHEN count(*) < cardinality($1) THEN COALESCE(array_agg(n::integer), '{}') END AS written,
     NULL::boolean AS is_independent, NULL::bigint AS connection_epoch, NULL AS owner, NULL::float8 AS last_seen_ms
