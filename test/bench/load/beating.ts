@@ -1,6 +1,6 @@
 // Owns a load of heartbeats from a process of its own.
 import { z } from 'zod';
-import { startForked } from '../forked.ts';
+import { type Measure, measuredShape, startMeasured } from './measured.ts';
 
 export const optionsSchema = z.object({
   /** Of HTTP; connections go to each in turns. */
@@ -20,33 +20,24 @@ export const requestSchema = z.object({
 
 const resultSchema = z.object({
   acknowledged: z.int(),
-  seconds: z.number(),
-  /** Seconds of processor time a second that the load itself took: near 1, it and not the server is the bottleneck. */
-  cores: z.number(),
-  p50Ms: z.number(),
-  p99Ms: z.number(),
+  ...measuredShape,
 });
 export type Beaten = z.infer<typeof resultSchema>;
 
 export interface BeatingLoad extends AsyncDisposable {
   /**
    * Beats for so long on so many of its connections, one heartbeat under way on each.
-   * @param measuring called when it is warm; what it returns is called when the time is over
    */
-  beat(how: z.input<typeof requestSchema>, measuring: () => () => void): Promise<Beaten>;
+  beat: Measure<z.input<typeof requestSchema>, Beaten>;
 }
 
 /** Resolves once all are connected and have shaken hands. */
 export async function startBeatingLoad(options: z.input<typeof optionsSchema>): Promise<BeatingLoad> {
-  const child = await startForked('load/beating-process.ts', options, z.literal('connected'));
-  return {
-    async beat(how, measuring) {
-      await child.ask(how, z.literal('measuring'));
-      const over = measuring();
-      const result = await child.next(resultSchema);
-      over();
-      return result;
-    },
-    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
-  };
+  const { measure, child } = await startMeasured<z.input<typeof requestSchema>, Beaten>(
+    'load/beating-process.ts',
+    options,
+    'connected',
+    resultSchema,
+  );
+  return { beat: measure, [Symbol.asyncDispose]: () => child[Symbol.asyncDispose]() };
 }

@@ -1,6 +1,6 @@
 // Owns a load of HTTP calls from a process of its own: so many callers, each with one call under way.
 import { z } from 'zod';
-import { startForked } from '../forked.ts';
+import { type Measure, measuredShape, startMeasured } from './measured.ts';
 
 export const optionsSchema = z.object({
   url: z.url(),
@@ -21,11 +21,7 @@ const resultSchema = z.object({
   calls: z.int(),
   /** Of these, answered with 304. */
   unchanged: z.int(),
-  seconds: z.number(),
-  /** Seconds of processor time a second that the load itself took: near 1, it and not the server is the bottleneck. */
-  cores: z.number(),
-  p50Ms: z.number(),
-  p99Ms: z.number(),
+  ...measuredShape,
   byManner: z.partialRecord(z.enum(['plain', 'gzip', 'conditional']), mannerSchema),
 });
 export type Called = z.infer<typeof resultSchema>;
@@ -33,22 +29,17 @@ export type Called = z.infer<typeof resultSchema>;
 export interface CallingLoad extends AsyncDisposable {
   /**
    * Calls for so long, each caller as soon as it is answered to the end.
-   * @param measuring called when it is warm; what it returns is called when the time is over
    * @throws when an answer is neither 200 nor 304
    */
-  call(how: z.input<typeof requestSchema>, measuring: () => () => void): Promise<Called>;
+  call: Measure<z.input<typeof requestSchema>, Called>;
 }
 
 export async function startCallingLoad(options: z.input<typeof optionsSchema>): Promise<CallingLoad> {
-  const child = await startForked('load/calling-process.ts', options, z.literal('ready'));
-  return {
-    async call(how, measuring) {
-      await child.ask(how, z.literal('measuring'));
-      const over = measuring();
-      const result = await child.next(resultSchema);
-      over();
-      return result;
-    },
-    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
-  };
+  const { measure, child } = await startMeasured<z.input<typeof requestSchema>, Called>(
+    'load/calling-process.ts',
+    options,
+    'ready',
+    resultSchema,
+  );
+  return { call: measure, [Symbol.asyncDispose]: () => child[Symbol.asyncDispose]() };
 }
