@@ -2,7 +2,6 @@
 // that it has just ended: here the job in hand is waited for, and then the worker is closed by force.
 import { once } from 'node:events';
 import type { Worker } from 'bullmq';
-import { within } from '../deadline.ts';
 
 export interface ClosableWorker {
   /**
@@ -12,7 +11,7 @@ export interface ClosableWorker {
   close(how: { force: boolean }): Promise<void>;
 }
 
-/** How long a job in hand may take to be recorded as done, and a connection to be opened. */
+/** How long a job in hand may take to be recorded as done. */
 const recordedWithinMs = 1_000;
 
 /** Call before the worker takes its first job. One job at a time: `concurrency` must be 1. */
@@ -35,16 +34,7 @@ export function closable(worker: Worker): ClosableWorker {
 
   return {
     async close({ force }) {
-      if (!force) {
-        // A connection that is still being opened would be left open for good.
-        const open = within(
-          recordedWithinMs,
-          worker.waitUntilReady(),
-          () => new Error('Redis does not answer'),
-        );
-        await open.catch(() => undefined);
-        if (inHand) await recorded();
-      }
+      if (!force && inHand) await recorded();
       await worker.close(true);
     },
   };

@@ -1,5 +1,5 @@
 // Owns the connections to Redis: which kinds there are and how each behaves while Redis is away.
-import { Redis } from 'ioredis';
+import { Redis, type RedisOptions } from 'ioredis';
 import { createAvailability } from '../availability.ts';
 import type { Log } from '../log.ts';
 import { explained } from './certificate.ts';
@@ -20,8 +20,11 @@ export interface RedisConnections {
   tried(): Promise<void>;
   /** Resolves when the server that holds this controller's state answers. */
   ping(): Promise<void>;
+  /** Ends every connection, the copies that libraries made of theirs too; none is opened from then on. */
   close(): Promise<void>;
 }
+
+type RedisClass = new (options: RedisOptions) => Redis;
 
 const longestReconnectPauseMs = 500;
 /** A connection that lasted so long was of use, and the next is had without delay. */
@@ -56,10 +59,33 @@ export function openRedis(options: {
   const availability = createAvailability('Redis', options.log);
   let closing = false;
 
+  /**
+   * A library that connects again while it closes, as BullMQ's worker does behind a stall of the process, would leave a
+   * connection that is nobody's.
+   */
+  const owned = (Client: RedisClass): RedisClass =>
+    class OwnedRedis extends Client {
+      constructor(connection: RedisOptions) {
+        super(connection);
+        opened.push(this);
+      }
+
+      override duplicate(override?: Partial<RedisOptions>): Redis {
+        return new OwnedRedis({ ...this.options, ...override });
+      }
+
+      override connect(): Promise<void> {
+        // In the words that ioredis has for it, by which libraries know it.
+        return closing ? Promise.reject(new Error('Connection is closed.')) : super.connect();
+      }
+    };
+
+  const OwnedRedis = owned(Redis);
+
   function open(
     purpose: string,
     bounded: boolean,
-    Client = Redis,
+    Client = OwnedRedis,
     silenceMs = options.commandTimeoutMs,
   ): Redis {
     const client = new Client({
@@ -76,7 +102,7 @@ export function openRedis(options: {
         if (!isElsewhere(error)) return false;
         if (bounded && !closing) availability.failed(error);
         // One that does not look at what becomes of its commands has them sent again, to the right server.
-        return Client === Redis ? 1 : 2;
+        return Client === OwnedRedis ? 1 : 2;
       },
     });
     client.on('error', (error: Error) => {
@@ -90,7 +116,6 @@ export function openRedis(options: {
     client.on('ready', () => {
       if (bounded) void tellOfReturn(client);
     });
-    opened.push(client);
     return client;
   }
 
@@ -105,7 +130,7 @@ export function openRedis(options: {
     }
   }
 
-  const ListeningRedis = createListening(options.log);
+  const ListeningRedis = owned(createListening(options.log));
 
   function listen(purpose: string): Redis {
     const client = open(purpose, false, ListeningRedis);
@@ -124,7 +149,7 @@ export function openRedis(options: {
   return {
     commands,
     sharded: topology.sharded,
-    patient: (purpose) => open(purpose, false, Redis, blockedWithinMs),
+    patient: (purpose) => open(purpose, false, OwnedRedis, blockedWithinMs),
     unattended: listen,
     async tried() {
       if (commands.status === 'ready') return;

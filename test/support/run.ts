@@ -9,6 +9,13 @@ import { fileURLToPath } from 'node:url';
 import { openStores } from '../../src/local/stores.ts';
 import { createTemplate } from './template.ts';
 
+/**
+ * How long ava waits for a file that says nothing more, as one does that something keeps from ending. It must be longer
+ * than any `t.timeout()`: a silence that is over within one of those is the last that ava looks at, and it would wait for
+ * ever.
+ */
+const silence = '6m';
+
 // In memory where there is room: every world has a database of its own, some three hundred files, made and removed
 // again. Each file's temporary folders are in there as well.
 const folder = await mkdtemp(
@@ -56,18 +63,22 @@ async function hasRoom(place: string): Promise<boolean> {
 }
 
 async function runAva(args: readonly string[]): Promise<number> {
-  const ava = spawn(process.execPath, ['node_modules/ava/entrypoints/cli.js', ...args], {
-    stdio: 'inherit',
-    env: {
-      ...process.env,
-      NODE_ENV: 'test',
-      TEST_DATABASE_URL: stores.databaseUrl,
-      TEST_REDIS_URL: stores.redisUrl,
-      TEST_FOLDER: folder,
-      TMPDIR: folder,
-      NODE_COMPILE_CACHE: compiled,
+  const ava = spawn(
+    process.execPath,
+    ['node_modules/ava/entrypoints/cli.js', '--timeout', silence, ...args],
+    {
+      stdio: 'inherit',
+      env: {
+        ...process.env,
+        NODE_ENV: 'test',
+        TEST_DATABASE_URL: stores.databaseUrl,
+        TEST_REDIS_URL: stores.redisUrl,
+        TEST_FOLDER: folder,
+        TMPDIR: folder,
+        NODE_COMPILE_CACHE: compiled,
+      },
     },
-  });
+  );
   // A terminal's Ctrl-C reaches ava too; what is left to do here is to take the stores down.
   const pass = (signal: NodeJS.Signals) => void ava.kill(signal);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, pass);
