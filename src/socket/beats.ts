@@ -1,4 +1,5 @@
 // Owns the heartbeats of one connection: so many may wait for their commit, and what each is answered.
+import type { Outcome } from '../batcher.ts';
 import type { Clock } from '../clock.ts';
 import type { BeatOutcome } from '../database/statements/heartbeats.ts';
 import type { Heartbeats } from '../fleet/heartbeats.ts';
@@ -7,92 +8,117 @@ import type { Notices } from './notices.ts';
 import { deregistered, type Heartbeat, type HeartbeatAck } from './protocol.ts';
 import type { Session } from './sessions.ts';
 
-/** How a heartbeat is answered: once, unless nobody waits for it. */
-export type AnswerBeat = (status: HeartbeatAck['status'], atMs: number) => void;
+/** Whoever waits for the answer to one heartbeat: told once. */
+export interface BeatReply {
+  /** @param atMs since 1970 */
+  tell(status: HeartbeatAck['status'], atMs: number): void;
+}
 
 export interface Beats {
   /** Writes a heartbeat and answers it once it is committed. */
-  take(session: Session, beat: Heartbeat, answer: AnswerBeat | undefined): void;
+  take(session: Session, beat: Heartbeat, reply: BeatReply | undefined): void;
   /** Resolves when those taken so far are written or refused. */
   settled(): Promise<void>;
 }
 
-/**
- * On the way of every heartbeat, so it makes no promise of its own.
- * @param context.superseded told when a heartbeat finds that a newer connection counts
- * @param context.failed told why a heartbeat could not be written
- */
-export function createBeats(context: {
-  heartbeats: Heartbeats;
-  notices: Notices;
-  clock: Clock;
-  unacknowledgedBeats: number;
-  heartbeatIntervalMs: number;
+interface BeatsContext {
+  readonly heartbeats: Heartbeats;
+  readonly notices: Notices;
+  readonly clock: Clock;
+  readonly unacknowledgedBeats: number;
+  readonly heartbeatIntervalMs: number;
+  /** Told when a heartbeat finds that a newer connection counts. */
   superseded(owner: Owner): void;
+  /** Told why a heartbeat could not be written. */
   failed(error: unknown): void;
-}): Beats {
-  const { heartbeats, notices, clock, unacknowledgedBeats, heartbeatIntervalMs } = context;
-  let waiting = 0;
-  let whenSettled: PromiseWithResolvers<void> | undefined;
+}
 
-  function tell({ connection }: Session, outcome: BeatOutcome, answer: AnswerBeat | undefined): void {
+/** On the way of every heartbeat, so there are no promises and no closures for each. */
+export function createBeats(context: BeatsContext): Beats {
+  return new ConnectionBeats(context);
+}
+
+class ConnectionBeats implements Beats {
+  readonly context: BeatsContext;
+  #waiting = 0;
+  #whenSettled: PromiseWithResolvers<void> | undefined;
+
+  constructor(context: BeatsContext) {
+    this.context = context;
+  }
+
+  take(session: Session, beat: Heartbeat, reply: BeatReply | undefined): void {
+    const { heartbeats, notices, unacknowledgedBeats, heartbeatIntervalMs } = this.context;
+    if (this.#waiting >= unacknowledgedBeats)
+      notices.fail({
+        code: 'too_many_heartbeats',
+        message: `${this.#waiting} heartbeats wait for their commit already`,
+        retryable: true,
+        retry_after_ms: heartbeatIntervalMs,
+      });
+    else {
+      const { orchestratorId, epoch } = session.connection;
+      this.#waiting += 1;
+      heartbeats.take(
+        { orchestratorId, epoch, healthStatus: beat.health_status },
+        new TakenBeat(this, session, reply),
+      );
+    }
+  }
+
+  leave(): void {
+    this.#waiting -= 1;
+    if (this.#waiting > 0 || this.#whenSettled === undefined) return;
+    this.#whenSettled.resolve();
+    this.#whenSettled = undefined;
+  }
+
+  async settled(): Promise<void> {
+    if (this.#waiting === 0) return;
+    this.#whenSettled ??= Promise.withResolvers();
+    await this.#whenSettled.promise;
+  }
+}
+
+/** One that waits for its commit. */
+class TakenBeat implements Outcome<BeatOutcome> {
+  readonly #of: ConnectionBeats;
+  readonly #session: Session;
+  readonly #reply: BeatReply | undefined;
+
+  constructor(of: ConnectionBeats, session: Session, reply: BeatReply | undefined) {
+    this.#of = of;
+    this.#session = session;
+    this.#reply = reply;
+  }
+
+  resolve(outcome: BeatOutcome): void {
+    this.#of.leave();
+    const { connection } = this.#session;
+    const { context } = this.#of;
     switch (outcome.kind) {
       case 'processed':
         connection.lastSeenMs = outcome.lastSeenMs;
-        answer?.('processed', outcome.lastSeenMs);
+        this.#reply?.tell('processed', outcome.lastSeenMs);
         break;
       case 'ignored':
-        answer?.('ignored', clock.now());
+        this.#reply?.tell('ignored', context.clock.now());
         break;
       case 'superseded':
         context.superseded(outcome);
         break;
       case 'unknown':
-        notices.end(deregistered(connection.orchestratorId));
+        context.notices.end(deregistered(connection.orchestratorId));
         break;
       default:
         outcome satisfies never;
     }
   }
 
-  function leave(): void {
-    waiting -= 1;
-    if (waiting > 0 || whenSettled === undefined) return;
-    whenSettled.resolve();
-    whenSettled = undefined;
+  reject(error: unknown): void {
+    this.#of.leave();
+    this.#of.context.failed(error);
   }
-
-  return {
-    take(session, beat, answer) {
-      if (waiting >= unacknowledgedBeats)
-        return notices.fail({
-          code: 'too_many_heartbeats',
-          message: `${waiting} heartbeats wait for their commit already`,
-          retryable: true,
-          retry_after_ms: heartbeatIntervalMs,
-        });
-      const { orchestratorId, epoch } = session.connection;
-      waiting += 1;
-      heartbeats.take(
-        { orchestratorId, epoch, healthStatus: beat.health_status },
-        {
-          resolve(outcome) {
-            leave();
-            tell(session, outcome, answer);
-          },
-          reject(error) {
-            leave();
-            context.failed(error);
-          },
-        },
-      );
-    },
-    async settled() {
-      if (waiting === 0) return;
-      whenSettled ??= Promise.withResolvers();
-      await whenSettled.promise;
-    },
-  };
 }
 
 export function createBeatAck(status: HeartbeatAck['status'], atMs: number): HeartbeatAck {

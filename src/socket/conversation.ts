@@ -14,7 +14,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
 import type { Owner } from '../redis/presence.ts';
 import type { Admission } from './admission.ts';
-import { type AnswerBeat, createBeatAck, createBeatAckRenderer, createBeats } from './beats.ts';
+import { type BeatReply, createBeatAck, createBeats } from './beats.ts';
 import { createEmission } from './emission.ts';
 import { createEventRate } from './event-rate.ts';
 import { createIdentity } from './identity.ts';
@@ -68,8 +68,6 @@ export interface ConversationContext {
 
 type Acknowledge = (answer: unknown) => void;
 
-const renderBeatAck = createBeatAckRenderer();
-
 export function startConversation(socket: Socket, context: ConversationContext): void {
   const { connections, events, sessions, clock, nodeId, log } = context;
   let session: Session | undefined;
@@ -120,11 +118,11 @@ export function startConversation(socket: Socket, context: ConversationContext):
     const payload = args[0] === acknowledge ? undefined : args[0];
     answer(event, payload, acknowledge).catch((error: unknown) => report(event, error));
   });
-  takeBeats(socket, (payload, acknowledge) => {
+  takeBeats(socket, (payload, reply) => {
     if (session === undefined || !turnstile.open || !socket.connected) return false;
     const verdict = rate.count();
     if (verdict !== 'handle') refuse(verdict);
-    else beat(session, payload, (status, atMs) => acknowledge(renderBeatAck(status, atMs)));
+    else beat(session, payload, reply);
     return true;
   });
   context.sendBuffers.watch(socket.conn, () => {
@@ -204,7 +202,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
         return beat(
           session,
           payload,
-          acknowledge && ((status, atMs) => acknowledge(createBeatAck(status, atMs))),
+          acknowledge && { tell: (status, atMs) => acknowledge(createBeatAck(status, atMs)) },
         );
       case 'provisioning_request':
         return (
@@ -335,7 +333,7 @@ export function startConversation(socket: Socket, context: ConversationContext):
     });
   }
 
-  function beat(at: Session, payload: unknown, reply: AnswerBeat | undefined): void {
+  function beat(at: Session, payload: unknown, reply: BeatReply | undefined): void {
     const parsed = parse(events.i_am_alive, 'i_am_alive', payload);
     if (parsed !== undefined) beats.take(at, parsed, reply);
   }

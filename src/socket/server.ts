@@ -22,8 +22,7 @@ import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
 import { shedAnswers, shedRequest } from './shed.ts';
-import { parserWithShortcut } from './shortcut.ts';
-import { OneWriteWebsockets } from './write-once.ts';
+import { Websockets } from './websockets.ts';
 
 /** What one replica tells all others, through the adapter. */
 interface ClusterEvents {
@@ -125,14 +124,13 @@ export function openSockets(options: {
     addTrailingSlash: false,
     serveClient: false,
     perMessageDeflate: false,
-    wsEngine: OneWriteWebsockets,
+    wsEngine: Websockets,
     maxHttpBufferSize: options.frameLimitBytes,
     pingInterval: options.pingIntervalMs,
     pingTimeout: options.pingTimeoutMs,
     connectTimeout: options.context.handshakeTimeoutMs,
     ...(options.corsOrigins.length > 0 ? { cors: { origin: [...options.corsOrigins] } } : {}),
     adapter: openAdapter(redis, keys),
-    parser: parserWithShortcut,
   });
   routeExactly(options.http, io, others);
   guardGate({ ...options, ...options.context, engine: io.engine });

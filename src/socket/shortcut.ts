@@ -1,12 +1,20 @@
-// Owns the short way of a heartbeat, from its packet to its acknowledgement, past what Socket.IO does for any event.
+// Owns the short way of a heartbeat, from its frame to its acknowledgement, past what Engine.IO and Socket.IO do for any event.
+import { Socket as TcpSocket } from 'node:net';
 import type { Socket } from 'socket.io';
-import * as parser from 'socket.io-parser';
+import { WebSocket } from 'ws';
+import { type BeatReply, createBeatAckRenderer } from './beats.ts';
+import type { HeartbeatAck } from './protocol.ts';
+
+type Connection = Socket['conn'];
 
 /** Takes a heartbeat that wants an acknowledgement; false where it is to go the long way. */
-export type TakeBeat = (payload: unknown, acknowledge: (json: string) => void) => boolean;
+export type TakeBeat = (payload: unknown, reply: BeatReply) => boolean;
 
-/** An event of the one namespace that there is, with the number of its acknowledgement. */
-const beatPacket = /^2(0|[1-9]\d{0,14})(?=\["i_am_alive"[,\]])/;
+const renderBeatAck = createBeatAckRenderer();
+
+/** A message of Engine.IO, an event of the one namespace that there is, and the number of its acknowledgement. */
+const beatPacket = /^42(0|[1-9]\d{0,14})(?=\["i_am_alive"[,\]])/;
+const [four, two] = Buffer.from('42');
 /** A text that is one frame, whole; its length follows. Source: RFC 6455, 5.2 */
 const textFrame = 0x81;
 /** The longest whose length is that one byte. */
@@ -15,22 +23,58 @@ const longestShort = 125;
 const messagePrefix = '4';
 
 /**
- * Socket.IO's own, but that a heartbeat may be taken before it becomes an event. Whatever is odd about it (a payload
+ * A websocket that may be offered heartbeats before anybody else is told of them. Whatever is odd about one (a payload
  * that is no JSON, arguments that nobody asked for) is left to Socket.IO.
  */
-class Decoder extends parser.Decoder {
+export class ShortcutWebSocket extends WebSocket {
   take: ((id: string, payload: unknown) => boolean) | undefined;
 
-  override add(packet: unknown): void {
-    if (this.take === undefined || typeof packet !== 'string' || !this.offer(this.take, packet))
-      super.add(packet);
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (
+      event === 'message' &&
+      this.take !== undefined &&
+      args[1] === false &&
+      this.#offer(this.take, args[0])
+    )
+      return true;
+    return super.emit(event, ...args);
   }
 
-  private offer(take: NonNullable<Decoder['take']>, packet: string): boolean {
-    const id = beatPacket.exec(packet)?.[1];
-    if (id === undefined) return false;
-    const args = parseList(packet.slice(id.length + 1));
+  #offer(take: NonNullable<ShortcutWebSocket['take']>, data: unknown): boolean {
+    if (!Buffer.isBuffer(data) || data[0] !== four || data[1] !== two) return false;
+    const packet = data.toString();
+    const [prefix, id] = beatPacket.exec(packet) ?? [];
+    if (prefix === undefined || id === undefined) return false;
+    const args = parseList(packet.slice(prefix.length));
     return args !== undefined && args.length <= 2 && take(id, args[1]);
+  }
+
+  /** @param text a packet of Socket.IO, ASCII */
+  sendPacket(conn: Connection, text: string): void {
+    const frame = text.length < longestShort ? renderFrame(text) : undefined;
+    const tcp: unknown = Reflect.get(this, '_socket');
+    const isFree = conn.readyState === 'open' && this.readyState === this.OPEN && conn.transport.writable;
+    // What waits already goes first, and is counted on its way through Engine.IO, as this is then.
+    if (frame !== undefined && isFree && tcp instanceof TcpSocket && tcp.writableLength === 0)
+      tcp.write(frame);
+    else sendThrough(conn, text, frame);
+  }
+}
+
+/** Answers over the websocket that a heartbeat came on. */
+class FrameReply implements BeatReply {
+  readonly #conn: Connection;
+  readonly #websocket: ShortcutWebSocket;
+  readonly #id: string;
+
+  constructor(conn: Connection, websocket: ShortcutWebSocket, id: string) {
+    this.#conn = conn;
+    this.#websocket = websocket;
+    this.#id = id;
+  }
+
+  tell(status: HeartbeatAck['status'], atMs: number): void {
+    this.#websocket.sendPacket(this.#conn, `3${this.#id}[${renderBeatAck(status, atMs)}]`);
   }
 }
 
@@ -43,21 +87,22 @@ function parseList(json: string): unknown[] | undefined {
   }
 }
 
-/** For the `parser` of the server whose heartbeats are to be taken. */
-export const parserWithShortcut = { ...parser, Decoder };
-
-/** From now on heartbeats of this socket are offered to `take` first. */
-export function takeBeats(socket: Socket, take: TakeBeat): void {
-  const decoder: unknown = Reflect.get(socket.client, 'decoder');
-  if (!(decoder instanceof Decoder)) throw new Error('this version of Socket.IO keeps its decoder elsewhere');
-  decoder.take = (id, payload) => take(payload, (json) => writeText(socket.conn, `3${id}[${json}]`));
+/** From now on heartbeats of this socket are offered to `take` first, where they come over a websocket. */
+export function takeBeats({ conn }: Pick<Socket, 'conn'>, take: TakeBeat): void {
+  function follow(transport: Connection['transport']): void {
+    const websocket: unknown = Reflect.get(transport, 'socket');
+    if (!(websocket instanceof ShortcutWebSocket))
+      throw new Error('this version of Engine.IO keeps its websocket elsewhere');
+    websocket.take = (id, payload) =>
+      conn.readyState === 'open' && take(payload, new FrameReply(conn, websocket, id));
+  }
+  if (conn.transport.name === 'websocket') follow(conn.transport);
+  else conn.once('upgrade', follow);
 }
 
-/** @param text ASCII */
-function writeText(conn: Socket['conn'], text: string): void {
-  // Rendered here, it is one buffer and one write; Engine.IO would render a header and a text for the websocket to join.
-  const frame = text.length < longestShort ? [renderFrame(text)] : undefined;
-  const options = { compress: false, wsPreEncodedFrame: frame };
+function sendThrough(conn: Connection, text: string, frame: Buffer | undefined): void {
+  // Rendered already, it is one buffer; Engine.IO would render a header and a text for the websocket to join.
+  const options = { compress: false, wsPreEncodedFrame: frame === undefined ? undefined : [frame] };
   conn.write(text, options);
 }
 

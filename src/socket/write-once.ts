@@ -1,7 +1,6 @@
 // Owns sending what goes out on one connection at one time in one write: the kernel takes many bytes as quickly as few.
 import type { Duplex } from 'node:stream';
 import type { Socket } from 'socket.io';
-import { WebSocketServer } from 'ws';
 
 /**
  * Calls `send`, and gives the packets that it emits to the connection together, in their order.
@@ -36,14 +35,4 @@ function tcpSocketOf(transport: Socket['conn']['transport']): Pick<Duplex, 'cork
 
 function canCork(it: unknown): it is Pick<Duplex, 'cork' | 'uncork'> {
   return typeof it === 'object' && it !== null && 'cork' in it && 'uncork' in it;
-}
-
-/** For the `wsEngine` option of Socket.IO's server: an upgrade is answered, and the connection opened, in one write. */
-export class OneWriteWebsockets extends WebSocketServer {
-  override handleUpgrade(...[request, socket, ...more]: Parameters<WebSocketServer['handleUpgrade']>): void {
-    socket.cork();
-    // Engine.IO opens the connection before this turn of the event loop ends.
-    setImmediate(() => socket.uncork());
-    super.handleUpgrade(request, socket, ...more);
-  }
 }

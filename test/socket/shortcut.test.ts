@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import test from 'ava';
 import { WebSocket } from 'ws';
+import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
 const world = await openWorld();
@@ -30,7 +31,7 @@ async function openPackets(id: string) {
   await expect(/^40/);
   socket.send(`420["handshake",{"data":{"orchestrator_id":"${id}"}}]`);
   await expect(/^430/);
-  return { socket, expect };
+  return { socket, packets, expect };
 }
 
 const ack = (id: string) =>
@@ -92,4 +93,37 @@ test('of many at once on one connection each is answered', async (t) => {
   const orchestrator = await connect('short-6');
   const acks = await Promise.all(Array.from({ length: 10 }, () => orchestrator.ask('i_am_alive')));
   t.true(acks.every((each) => each.status === 'processed'));
+});
+
+test('behind an upgrade from polling each is answered as before', async (t) => {
+  const orchestrator = await open({ transports: ['polling', 'websocket'] });
+  await orchestrator.handshake('short-7');
+  const { engine } = orchestrator.socket.io;
+  await until('the upgrade', () => engine.transport.name === 'websocket');
+  const acks = await Promise.all(Array.from({ length: 3 }, () => orchestrator.ask('i_am_alive')));
+  t.true(acks.every((each) => each.status === 'processed'));
+});
+
+test('the same bytes as a binary are no heartbeat', async (t) => {
+  const { socket, packets } = await openPackets('short-8');
+  const closed = once(socket, 'close');
+  socket.send(Buffer.from('421["i_am_alive",{}]'));
+  await closed;
+  t.false(packets.some((packet) => packet.startsWith('43')));
+});
+
+test('an acknowledgement keeps its place among what else is sent', async (t) => {
+  const { socket, expect } = await openPackets('short-9');
+  const order: string[] = [];
+  socket.on('message', (data) => {
+    const [told] = /^(43\d|42\["error")/.exec(String(data)) ?? [];
+    if (told !== undefined) order.push(told);
+  });
+  // The third is refused at once, the others are acknowledged once they are committed.
+  socket.send('421["i_am_alive",{}]');
+  socket.send('422["i_am_alive",{}]');
+  socket.send('423["i_am_alive",{"health_status":"splendid"}]');
+  await expect(/^432/);
+  t.deepEqual(order, ['42["error"', '431', '432']);
+  socket.close();
 });
