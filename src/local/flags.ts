@@ -30,7 +30,8 @@ export function readFlags<Flags extends z.ZodType>(
         ? error.issues
             .map(({ path, message }) => `${path[0] === words ? '' : `--${String(path[0])}: `}${message}`)
             .join('\n')
-        : error instanceof Error && error.message;
+        : // Node advises besides how to give a word that looks like a flag: no command takes such a word.
+          error instanceof Error && error.message.replace(/\. To specify a positional argument .*$/s, '');
     process.stderr.write(`${faults}\n\n${usage}`);
     process.exitCode = 2;
   }

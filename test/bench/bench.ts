@@ -26,7 +26,11 @@ ratios. Only ratios of one run mean anything on another machine.
 const number = z.coerce.number({ error: 'must be a number' });
 const flagsSchema = z.object({
   contests: z
-    .array(z.enum(names, { error: `must be of ${names.join(', ')}` }))
+    .array(
+      z.enum(names, {
+        error: ({ input }) => `There is no contest ${String(input)}, only ${names.join(', ')}`,
+      }),
+    )
     .transform((named) => new Set(named)),
   rounds: number.int().min(1).max(100).default(5),
   connections: number.int().min(1).max(15_000).optional(),

@@ -2,33 +2,38 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { readFlags } from '../../src/local/flags.ts';
 import { openStores } from '../../src/local/stores.ts';
 import { createTemplate } from '../support/template.ts';
 import { describeReport } from './report.ts';
 import { runCampaign } from './run.ts';
 
-const usage = `npm run campaign -- [--payloads 100000] [--seed N] [--only TEXT]
-  --only   routes and events whose name contains it, such as "POST " or "ws handshake"`;
+const usage = `Usage: npm run campaign -- [--payloads 100000] [--seed N] [--only TEXT]
 
-const optionsSchema = z.object({
-  payloads: z.coerce.number().int().positive().default(100_000),
-  seed: z.coerce.number().int().min(0).max(0xffff_ffff).optional(),
+Sends generated payloads, right and hostile, to every route and event of a real controller, and prints a table of what
+became of them. Exits with 1 if one of them did harm, with the smallest that does.
+
+  --payloads N  how many
+  --seed N      which ones (default: one at random, which is told)
+  --only TEXT   routes and events whose name contains it, such as "POST " or "ws handshake"
+  --help        shows this
+`;
+
+const number = z.coerce.number({ error: 'must be a number' });
+const flagsSchema = z.object({
+  payloads: number.int().positive().default(100_000),
+  seed: number
+    .int()
+    .min(0)
+    .max(0xffff_ffff)
+    .default(() => Math.floor(Math.random() * 2 ** 32)),
   only: z.string().optional(),
 });
 
-function readOptions() {
-  const text = { type: 'string' } as const;
-  try {
-    return optionsSchema.parse(parseArgs({ options: { payloads: text, seed: text, only: text } }).values);
-  } catch (error) {
-    console.error(`${error instanceof z.ZodError ? z.prettifyError(error) : String(error)}\n${usage}`);
-    return process.exit(2);
-  }
-}
-
-const { payloads, only, seed = Math.floor(Math.random() * 2 ** 32) } = readOptions();
+const flags = readFlags(['payloads', 'seed', 'only'], flagsSchema, usage);
+if (flags === undefined) process.exit();
+const { payloads, seed, only } = flags;
 const folder = await mkdtemp(join(tmpdir(), 'moolai-campaign-'));
 await chmod(folder, 0o755);
 const stores = await openStores({ folder, durable: false, onProgress: (line) => console.log(line) });

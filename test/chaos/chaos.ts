@@ -2,35 +2,40 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { readFlags } from '../../src/local/flags.ts';
 import { describeReport } from './report.ts';
 import { runChaos } from './run.ts';
 
-const usage = `npm run chaos -- [--minutes 5] [--seed N] [--orchestrators 300] [--rate 40] [--logs FOLDER]
-  --rate   calls of /send a second
-  --logs   where to leave what each replica wrote`;
+const usage = `Usage: npm run chaos -- [--minutes 5] [--seed N] [--orchestrators 300] [--rate 40] [--logs FOLDER]
 
-const optionsSchema = z.object({
-  minutes: z.coerce.number().positive().default(5),
-  seed: z.coerce.number().int().min(0).max(0xffff_ffff).optional(),
-  orchestrators: z.coerce.number().int().min(1).default(300),
-  rate: z.coerce.number().positive().default(40),
+Kills, pauses and cuts off replicas, Redis and Postgres at random under a simulated fleet, and prints a table of what
+held. Exits with 1 if a promise was broken.
+
+  --minutes M        how long
+  --seed N           which faults, and when (default: one at random, which is told)
+  --orchestrators N  connected all the time
+  --rate N           calls of /send a second
+  --logs FOLDER      where to leave what each replica wrote
+  --help             shows this
+`;
+
+const number = z.coerce.number({ error: 'must be a number' });
+const flagsSchema = z.object({
+  minutes: number.positive().default(5),
+  seed: number
+    .int()
+    .min(0)
+    .max(0xffff_ffff)
+    .default(() => Math.floor(Math.random() * 2 ** 32)),
+  orchestrators: number.int().min(1).default(300),
+  rate: number.positive().default(40),
   logs: z.string().optional(),
 });
 
-function readOptions() {
-  const text = { type: 'string' } as const;
-  const options = { minutes: text, seed: text, orchestrators: text, rate: text, logs: text };
-  try {
-    return optionsSchema.parse(parseArgs({ options }).values);
-  } catch (error) {
-    console.error(`${error instanceof z.ZodError ? z.prettifyError(error) : String(error)}\n${usage}`);
-    return process.exit(2);
-  }
-}
-
-const { minutes, orchestrators, rate, logs, seed = Math.floor(Math.random() * 2 ** 32) } = readOptions();
+const flags = readFlags(['minutes', 'seed', 'orchestrators', 'rate', 'logs'], flagsSchema, usage);
+if (flags === undefined) process.exit();
+const { minutes, seed, orchestrators, rate, logs } = flags;
 // Replicas that take the place of others start in half the time.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(
   new URL('../../node_modules/.cache/moolai-controller/compiled', import.meta.url),
