@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { renderChart } from './chart.ts';
 import { type ContestResult, shorten } from './contest.ts';
 import { type Machine, machineSchema } from './machine.ts';
-import { describeBottlenecks, tellAim } from './report.ts';
+import { describeBottlenecks, tellAim, unitOf } from './report.ts';
 import { judge } from './statistics.ts';
 
 const place = (name: string) => new URL(`published/${name}`, import.meta.url);
@@ -72,7 +72,7 @@ export function renderSection({ contests }: Published): string {
   const rows = contests.flatMap(({ result }) =>
     judge(result).flatMap(({ aim, measured, reached }) => {
       if (measured === undefined) return [];
-      const unit = aim.to === undefined ? ` ${result.figures[aim.figure]?.unit ?? ''}` : '';
+      const unit = aim.to === undefined ? unitOf(result, aim) : '';
       const wanted =
         aim.atLeast === undefined ? `≤ ${shorten(aim.atMost ?? 0)}` : `≥ ${shorten(aim.atLeast)}`;
       const spread = `${shorten(measured.min)} – ${shorten(measured.max)}`;

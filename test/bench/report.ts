@@ -25,15 +25,24 @@ export function describeResult(result: ContestResult): string {
 /** One line an aim: what was measured, what was wanted, and whether that is reached. */
 export function describeAims(result: ContestResult): string[] {
   return judge(result).map(({ aim, measured, reached }) => {
-    const unit = aim.to === undefined ? ` ${result.figures[aim.figure]?.unit ?? ''}` : ' times';
+    const unit = aim.to === undefined ? unitOf(result, aim) : ' times';
     const bound =
       aim.atLeast === undefined ? `at most ${shorten(aim.atMost ?? 0)}` : `at least ${shorten(aim.atLeast)}`;
     const told =
-      measured === undefined ? 'not measured' : tellSpread([measured.min, measured.median, measured.max]);
+      measured === undefined
+        ? 'not measured'
+        : `${tellSpread([measured.min, measured.median, measured.max])}${unit}`;
     const mark = measured === undefined ? '-' : reached ? '✔' : '✘';
-    return `  ${mark} ${tellAim(result, aim)}: ${told}${unit} (aim: ${bound})`;
+    return `  ${mark} ${tellAim(result, aim)}: ${told} (aim: ${bound})`;
   });
 }
+
+/** As it stands behind a number. */
+export function unitOf({ figures }: ContestResult, { figure }: Aim): string {
+  return behindNumber(figures[figure]?.unit ?? '');
+}
+
+const behindNumber = (unit: string) => (unit === '' || unit.startsWith('/') ? unit : ` ${unit}`);
 
 /** `acknowledged a second, controller to bare Socket.IO`. */
 export function tellAim({ figures }: ContestResult, { figure, of, to }: Aim): string {
@@ -63,7 +72,7 @@ function valuesOf(rounds: ContestResult['contestants'][number]['rounds'], figure
 function tellSpread(values: readonly number[], { unit }: Pick<FigureShape, 'unit'> = { unit: '' }): string {
   if (values.length === 0) return '';
   const { median, min, max } = spreadOf(values);
-  return `${shorten(median)}${unit === '' || unit.startsWith('/') ? unit : ` ${unit}`} [${shorten(min)} – ${shorten(max)}]`;
+  return `${shorten(median)}${behindNumber(unit)} [${shorten(min)} – ${shorten(max)}]`;
 }
 
 function alignColumns(rows: readonly (readonly string[])[]): string[] {
