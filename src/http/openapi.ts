@@ -22,8 +22,12 @@ orchestrator is told over its socket, is in [/asyncapi.json](/asyncapi.json), fo
 
 Names are in snake_case, times in UTC with milliseconds. Every call but those of **process** needs a token once there
 are keys for tokens: \`Authorization: Bearer …\`; the roles that may make a call are in its \`security\`. What belongs to
-an organization that the token does not name does not exist for the caller. Whatever answers GET answers HEAD, compressed with gzip for who takes it so. An \`ETag\` names what is answered and not when: with \`If-None-Match\` it is
+an organization that the token does not name does not exist for the caller. Whatever answers GET answers HEAD.
+
+To who takes gzip, answers under \`/api/v1\` that are long enough to gain by it are sent so, those of \`live\` and \`logs\`
+always, and so are the large files of \`/docs\`. An \`ETag\` names what is answered and not when: with \`If-None-Match\` it is
 sent again only if it is another.
+
 \`X-Request-Id\` (1 to 128 of \`A-Z a-z 0-9 . _ -\`) is taken from the call, or made, and is in every answer.`;
 
 /** OpenAPI 3.1: every mounted route, with what it takes and answers. Source: https://spec.openapis.org/oas/v3.1.1 */
