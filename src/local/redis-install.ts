@@ -10,7 +10,7 @@ export const findRedis = (options: InstallOptions): Promise<string> =>
       aptPackage: 'redis-server',
       brewFormula: 'redis',
       advice:
-        'install redis-server (Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis), or set REDIS_URL',
+        'install redis-server (Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis), or set REDIS_URL for npm start',
     },
     options,
   );

@@ -136,7 +136,7 @@ test('without Redis and a way to install it, one line says what to do', async (t
   t.is(
     output,
     'Redis was not found: install redis-server (Debian, Ubuntu: apt-get install redis-server; ' +
-      'macOS: brew install redis), or set REDIS_URL\n',
+      'macOS: brew install redis), or set REDIS_URL for npm start\n',
   );
 });
 
