@@ -99,6 +99,8 @@ test('a small fleet that comes and goes is watched for real, until it is asked t
     t.true(report.includes(panels[panel].title), panel);
     t.true(chart.includes(panels[panel].title), panel);
   }
+  t.regex(report, /\n {2}errors meanwhile: none$/);
+  t.notRegex(report, /[−+]0%/);
   t.notRegex(chart, /NaN|undefined|Infinity/);
 });
 

@@ -8,7 +8,8 @@ export function describeGrowth(samples: readonly Sample[]): string {
   if (last === undefined || samples.length < 4) return 'Not enough was seen to tell whether anything grows.';
   const rows = judgeAll(samples).map(({ panel, line, mean, rise, scatter, flat }) => {
     const { title, unit, atMost } = panels[panel];
-    const rose = `${rise < 0 ? '−' : '+'}${shorten(Math.abs(rise * 100))}%`;
+    const percent = shorten(Math.abs(rise * 100));
+    const rose = `${percent === '0' ? '±' : rise < 0 ? '−' : '+'}${percent}%`;
     const why = rise > atMost && flat ? ` (within what its points scatter, ${shorten(scatter * 100)}%)` : '';
     const told = flat === undefined ? 'too short a run to tell' : rose;
     return `  ${flat === undefined ? '–' : flat ? '✔' : '✘'} ${title}, ${line}: ${shorten(mean)}${unit === '' ? '' : ` ${unit}`}, ${told}${why} (flat: at most +${atMost * 100}%)`;
@@ -18,7 +19,7 @@ export function describeGrowth(samples: readonly Sample[]): string {
   return [
     `Over the second half of ${shorten(last.atSeconds / 60)} minutes, ${last.connected} orchestrators connected, ${reconnects} reconnects in all:`,
     ...rows,
-    `  besides: ${faults.length === 0 ? 'nothing' : faults.join(', ')}`,
+    `  errors meanwhile: ${faults.length === 0 ? 'none' : faults.join(', ')}`,
   ].join('\n');
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { openArena } from '../arena.ts';
 import { shorten } from '../contest.ts';
 import { startChurningLoad } from '../load/churning.ts';
-import { type Sample, takeSample } from './samples.ts';
+import { panelNames, panels, type Sample, takeSample } from './samples.ts';
 
 export interface GrowthOptions {
   readonly seconds: number;
@@ -69,7 +69,11 @@ export async function runGrowth(options: GrowthOptions): Promise<readonly Sample
 
 function tell({ atSeconds, values, connected, faults }: Sample): string {
   const minutes = `${Math.floor(atSeconds / 60)}:${String(Math.floor(atSeconds % 60)).padStart(2, '0')}`;
-  const lines = [...values].map(([panel, line]) => `${panel} ${[...line.values()].map(shorten).join(' ')}`);
+  const lines = panelNames.map((panel) => {
+    const told = [...(values.get(panel)?.values() ?? [])].map(shorten).join(' ');
+    const { unit } = panels[panel];
+    return `${panel} ${told}${unit === '' ? '' : ` ${unit}`}`;
+  });
   const wrong = Object.entries(faults).map(([what, times]) => `${times} × ${what}`);
   return `${minutes}  ${connected} connected, ${[...lines, ...wrong].join(', ')}`;
 }
