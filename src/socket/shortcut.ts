@@ -27,30 +27,35 @@ const messagePrefix = '4';
  * that is no JSON, arguments that nobody asked for) is left to Socket.IO.
  */
 export class ShortcutWebSocket extends WebSocket {
-  take: ((id: string, payload: unknown) => boolean) | undefined;
+  #conn: Connection | undefined;
+  #take: TakeBeat | undefined;
+
+  /** @param conn of which this is the transport by now */
+  offerTo(conn: Connection, take: TakeBeat): void {
+    this.#conn = conn;
+    this.#take = take;
+  }
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (
-      event === 'message' &&
-      this.take !== undefined &&
-      args[1] === false &&
-      this.#offer(this.take, args[0])
-    )
-      return true;
+    if (event === 'message' && args[1] === false && this.#offer(args[0])) return true;
     return super.emit(event, ...args);
   }
 
-  #offer(take: NonNullable<ShortcutWebSocket['take']>, data: unknown): boolean {
-    if (!Buffer.isBuffer(data) || data[0] !== four || data[1] !== two) return false;
+  #offer(data: unknown): boolean {
+    const take = this.#take;
+    if (take === undefined || !Buffer.isBuffer(data) || data[0] !== four || data[1] !== two) return false;
+    if (this.#conn?.readyState !== 'open') return false;
     const packet = data.toString();
     const [prefix, id] = beatPacket.exec(packet) ?? [];
     if (prefix === undefined || id === undefined) return false;
     const args = parseList(packet.slice(prefix.length));
-    return args !== undefined && args.length <= 2 && take(id, args[1]);
+    return args !== undefined && args.length <= 2 && take(args[1], new FrameReply(this, id));
   }
 
   /** @param text a packet of Socket.IO, ASCII */
-  sendPacket(conn: Connection, text: string): void {
+  sendPacket(text: string): void {
+    const conn = this.#conn;
+    if (conn === undefined) return;
     const frame = text.length < longestShort ? renderFrame(text) : undefined;
     const tcp: unknown = Reflect.get(this, '_socket');
     const isFree = conn.readyState === 'open' && this.readyState === this.OPEN && conn.transport.writable;
@@ -63,18 +68,16 @@ export class ShortcutWebSocket extends WebSocket {
 
 /** Answers over the websocket that a heartbeat came on. */
 class FrameReply implements BeatReply {
-  readonly #conn: Connection;
   readonly #websocket: ShortcutWebSocket;
   readonly #id: string;
 
-  constructor(conn: Connection, websocket: ShortcutWebSocket, id: string) {
-    this.#conn = conn;
+  constructor(websocket: ShortcutWebSocket, id: string) {
     this.#websocket = websocket;
     this.#id = id;
   }
 
   tell(status: HeartbeatAck['status'], atMs: number): void {
-    this.#websocket.sendPacket(this.#conn, `3${this.#id}[${renderBeatAck(status, atMs)}]`);
+    this.#websocket.sendPacket(`3${this.#id}[${renderBeatAck(status, atMs)}]`);
   }
 }
 
@@ -89,15 +92,14 @@ function parseList(json: string): unknown[] | undefined {
 
 /** From now on heartbeats of this socket are offered to `take` first, where they come over a websocket. */
 export function takeBeats({ conn }: Pick<Socket, 'conn'>, take: TakeBeat): void {
-  function follow(transport: Connection['transport']): void {
-    const websocket: unknown = Reflect.get(transport, 'socket');
-    if (!(websocket instanceof ShortcutWebSocket))
-      throw new Error('this version of Engine.IO keeps its websocket elsewhere');
-    websocket.take = (id, payload) =>
-      conn.readyState === 'open' && take(payload, new FrameReply(conn, websocket, id));
-  }
-  if (conn.transport.name === 'websocket') follow(conn.transport);
-  else conn.once('upgrade', follow);
+  if (conn.transport.name === 'websocket') websocketOf(conn).offerTo(conn, take);
+  else conn.once('upgrade', () => websocketOf(conn).offerTo(conn, take));
+}
+
+function websocketOf({ transport }: Connection): ShortcutWebSocket {
+  const websocket: unknown = Reflect.get(transport, 'socket');
+  if (websocket instanceof ShortcutWebSocket) return websocket;
+  throw new Error('this version of Engine.IO keeps its websocket elsewhere');
 }
 
 function sendThrough(conn: Connection, text: string, frame: Buffer | undefined): void {
