@@ -23,34 +23,40 @@ export interface Beats {
 
 interface BeatsContext {
   readonly heartbeats: Heartbeats;
-  readonly notices: Notices;
   readonly clock: Clock;
   readonly unacknowledgedBeats: number;
   readonly heartbeatIntervalMs: number;
-  /** Told when a heartbeat finds that a newer connection counts. */
-  superseded(owner: Owner): void;
-  /** Told why a heartbeat could not be written. */
-  failed(error: unknown): void;
+}
+
+/** The connection's, as far as heartbeats have to do with it. */
+export interface BeatsHost {
+  readonly notices: Notices;
+  /** A heartbeat found that a newer connection counts. */
+  beatSuperseded(owner: Owner): void;
+  /** A heartbeat could not be written. */
+  beatFailed(error: unknown): void;
 }
 
 /** On the way of every heartbeat, so there are no promises and no closures for each. */
-export function createBeats(context: BeatsContext): Beats {
-  return new ConnectionBeats(context);
+export function createBeats(host: BeatsHost, context: BeatsContext): Beats {
+  return new ConnectionBeats(host, context);
 }
 
 class ConnectionBeats implements Beats {
+  readonly host: BeatsHost;
   readonly context: BeatsContext;
   #waiting = 0;
   #whenSettled: PromiseWithResolvers<void> | undefined;
 
-  constructor(context: BeatsContext) {
+  constructor(host: BeatsHost, context: BeatsContext) {
+    this.host = host;
     this.context = context;
   }
 
   take(session: Session, beat: Heartbeat, reply: BeatReply | undefined): void {
-    const { heartbeats, notices, unacknowledgedBeats, heartbeatIntervalMs } = this.context;
+    const { heartbeats, unacknowledgedBeats, heartbeatIntervalMs } = this.context;
     if (this.#waiting >= unacknowledgedBeats)
-      notices.fail({
+      this.host.notices.fail({
         code: 'too_many_heartbeats',
         message: `${this.#waiting} heartbeats wait for their commit already`,
         retryable: true,
@@ -95,7 +101,7 @@ class TakenBeat implements Outcome<BeatOutcome> {
   resolve(outcome: BeatOutcome): void {
     this.#of.leave();
     const { connection } = this.#session;
-    const { context } = this.#of;
+    const { host, context } = this.#of;
     switch (outcome.kind) {
       case 'processed':
         connection.lastSeenMs = outcome.lastSeenMs;
@@ -105,10 +111,10 @@ class TakenBeat implements Outcome<BeatOutcome> {
         this.#reply?.tell('ignored', context.clock.now());
         break;
       case 'superseded':
-        context.superseded(outcome);
+        host.beatSuperseded(outcome);
         break;
       case 'unknown':
-        context.notices.end(deregistered(connection.orchestratorId));
+        host.notices.end(deregistered(connection.orchestratorId));
         break;
       default:
         outcome satisfies never;
@@ -117,7 +123,7 @@ class TakenBeat implements Outcome<BeatOutcome> {
 
   reject(error: unknown): void {
     this.#of.leave();
-    this.#of.context.failed(error);
+    this.#of.host.beatFailed(error);
   }
 }
 

@@ -93,28 +93,29 @@ export interface Identity {
 }
 
 interface IdentityContext {
-  tokens: Tokens;
-  notices: Notices;
-  clock: Clock;
+  readonly tokens: Tokens;
+  readonly clock: Clock;
   /** How long before its token ends an orchestrator is told, at most half of what is left. */
-  expiryNoticeMs: number;
-  log: Log;
+  readonly expiryNoticeMs: number;
+  readonly log: Log;
 }
 
-export function createIdentity(socket: Socket, context: IdentityContext): Identity {
-  return new SocketIdentity(socket, context);
+export function createIdentity(socket: Socket, notices: Notices, context: IdentityContext): Identity {
+  return new SocketIdentity(socket, notices, context);
 }
 
 class SocketIdentity implements Identity {
   readonly #socket: Socket;
+  readonly #notices: Notices;
   readonly #context: IdentityContext;
   #caller: Caller;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket, context: IdentityContext) {
+  constructor(socket: Socket, notices: Notices, context: IdentityContext) {
     const caller: Caller | undefined = socket.data.caller;
     if (caller === undefined) throw new Error('a socket came past the gate');
     this.#socket = socket;
+    this.#notices = notices;
     this.#context = context;
     this.#caller = caller;
     this.#watch();
@@ -136,14 +137,14 @@ class SocketIdentity implements Identity {
   }
 
   stays(orchestratorId: string, organizationId: string): boolean {
-    const { notices, log } = this.#context;
+    const { log } = this.#context;
     const refusal = this.refusal(orchestratorId, organizationId);
     if (refusal === undefined) return true;
     log.warn(
       { event: 'forbidden', orchestrator_id: orchestratorId, sub: this.subject },
       `[C-OCS] Connection of ${orchestratorId} ended: ${refusal.message}`,
     );
-    notices.end(this.refusalOfForeign(orchestratorId));
+    this.#notices.end(this.refusalOfForeign(orchestratorId));
     return false;
   }
 
@@ -158,7 +159,7 @@ class SocketIdentity implements Identity {
   }
 
   async renew(token: string, { connection }: Session): Promise<RefreshTokenAck | undefined> {
-    const { notices, clock, log } = this.#context;
+    const { clock, log } = this.#context;
     const { orchestratorId: id, entry } = connection;
     const taken = await this.#take(token, id, entry.organization_id);
     if (taken !== undefined) {
@@ -166,7 +167,7 @@ class SocketIdentity implements Identity {
         { event: taken.code, orchestrator_id: id },
         `[C-OCS] Token of ${id} not renewed: ${taken.message}`,
       );
-      notices.fail(taken);
+      this.#notices.fail(taken);
       return undefined;
     }
     log.info({ event: 'refresh_token', orchestrator_id: id }, `[C-OCS] Token of ${id} renewed`);
@@ -183,19 +184,19 @@ class SocketIdentity implements Identity {
   }
 
   #watch(): void {
-    const { notices, clock, expiryNoticeMs, log } = this.#context;
+    const { clock, expiryNoticeMs, log } = this.#context;
     clearTimeout(this.#timer);
     const { expiresAtMs, subject } = this.#caller;
     if (expiresAtMs === undefined) return;
     const leftMs = expiresAtMs - clock.now();
     this.#at(expiresAtMs - Math.min(expiryNoticeMs, leftMs / 2), () => {
-      notices.fail(expired('is about to expire', Math.max(0, expiresAtMs - clock.now())));
+      this.#notices.fail(expired('is about to expire', Math.max(0, expiresAtMs - clock.now())));
       this.#at(expiresAtMs, () => {
         log.warn(
           { event: 'token_expired', source: 'socket', sub: subject },
           `[C-OCS] Connection of ${subject} ended: its token has expired`,
         );
-        notices.end(expired('has expired'));
+        this.#notices.end(expired('has expired'));
       });
     });
   }

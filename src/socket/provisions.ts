@@ -16,33 +16,40 @@ export interface Provisions {
 }
 
 interface ProvisionsContext {
-  socket: Socket;
-  provisioning: Provisioning;
-  notices: Notices;
-  identity: Pick<Identity, 'stays'>;
-  log: Log;
+  readonly provisioning: Provisioning;
+  readonly log: Log;
 }
 
-export function createProvisions(context: ProvisionsContext): Provisions {
-  return new SocketProvisions(context);
+/** The connection's, as far as its configuration has to do with it. */
+interface Recipient {
+  readonly socket: Socket;
+  readonly notices: Notices;
+  readonly identity: Pick<Identity, 'stays'>;
+}
+
+export function createProvisions(recipient: Recipient, context: ProvisionsContext): Provisions {
+  return new SocketProvisions(recipient, context);
 }
 
 class SocketProvisions implements Provisions {
+  readonly #recipient: Recipient;
   readonly #context: ProvisionsContext;
   #isUnderWay = false;
 
-  constructor(context: ProvisionsContext) {
+  constructor(recipient: Recipient, context: ProvisionsContext) {
+    this.#recipient = recipient;
     this.#context = context;
   }
 
   first(id: string, introduced: Introduced): void {
-    const { socket, provisioning, log } = this.#context;
-    socket.emit('provision_config', provisioning.present(id, introduced));
+    const { provisioning, log } = this.#context;
+    this.#recipient.socket.emit('provision_config', provisioning.present(id, introduced));
     log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Initial provisioning sent to ${id}`);
   }
 
   async again({ connection: { orchestratorId: id } }: Session): Promise<void> {
-    const { socket, provisioning, notices, identity, log } = this.#context;
+    const { socket, notices, identity } = this.#recipient;
+    const { provisioning, log } = this.#context;
     if (this.#isUnderWay) return;
     this.#isUnderWay = true;
     const config = await provisioning.read(id).finally(() => {

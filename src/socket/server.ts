@@ -12,12 +12,13 @@ import type { Keys } from '../redis/keys.ts';
 import type { Owner } from '../redis/presence.ts';
 import type { RateLimit } from '../redis/rate-limits.ts';
 import { openAdapter } from './adapter.ts';
-import { type ConversationContext, spread, startConversation } from './conversation.ts';
+import { type ConversationContext, startConversation } from './conversation.ts';
 import { createDoorway } from './doorway.ts';
 import { guardGate } from './gate.ts';
 import { createIdentification } from './identity.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
+import { spread } from './reception.ts';
 import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
@@ -149,7 +150,9 @@ export function openSockets(options: {
     sessions,
     sendBuffers,
     announce: createAnnouncement((counting) => io.serverSideEmit('owners', options.context.nodeId, counting)),
-    forward: (frames, session) => options.onFrames(frames, session.emit),
+    forward(frames, session) {
+      if (frames.length > 0) options.onFrames(frames, session.emit);
+    },
     draining: () => draining,
     departing(written) {
       departures.add(written);

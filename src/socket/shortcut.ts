@@ -7,8 +7,10 @@ import type { HeartbeatAck } from './protocol.ts';
 
 type Connection = Socket['conn'];
 
-/** Takes a heartbeat that wants an acknowledgement; false where it is to go the long way. */
-export type TakeBeat = (payload: unknown, reply: BeatReply) => boolean;
+export interface BeatTaker {
+  /** Takes a heartbeat that wants an acknowledgement; false where it is to go the long way. */
+  takeBeat(payload: unknown, reply: BeatReply): boolean;
+}
 
 const renderBeatAck = createBeatAckRenderer();
 
@@ -28,12 +30,12 @@ const messagePrefix = '4';
  */
 export class ShortcutWebSocket extends WebSocket {
   #conn: Connection | undefined;
-  #take: TakeBeat | undefined;
+  #taker: BeatTaker | undefined;
 
   /** @param conn of which this is the transport by now */
-  offerTo(conn: Connection, take: TakeBeat): void {
+  offerTo(conn: Connection, taker: BeatTaker): void {
     this.#conn = conn;
-    this.#take = take;
+    this.#taker = taker;
   }
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
@@ -42,14 +44,14 @@ export class ShortcutWebSocket extends WebSocket {
   }
 
   #offer(data: unknown): boolean {
-    const take = this.#take;
-    if (take === undefined || !Buffer.isBuffer(data) || data[0] !== four || data[1] !== two) return false;
+    const taker = this.#taker;
+    if (taker === undefined || !Buffer.isBuffer(data) || data[0] !== four || data[1] !== two) return false;
     if (this.#conn?.readyState !== 'open') return false;
     const packet = data.toString();
     const [prefix, id] = beatPacket.exec(packet) ?? [];
     if (prefix === undefined || id === undefined) return false;
     const args = parseList(packet.slice(prefix.length));
-    return args !== undefined && args.length <= 2 && take(args[1], new FrameReply(this, id));
+    return args !== undefined && args.length <= 2 && taker.takeBeat(args[1], new FrameReply(this, id));
   }
 
   /** @param text a packet of Socket.IO, ASCII */
@@ -90,10 +92,10 @@ function parseList(json: string): unknown[] | undefined {
   }
 }
 
-/** From now on heartbeats of this socket are offered to `take` first, where they come over a websocket. */
-export function takeBeats({ conn }: Pick<Socket, 'conn'>, take: TakeBeat): void {
-  if (conn.transport.name === 'websocket') websocketOf(conn).offerTo(conn, take);
-  else conn.once('upgrade', () => websocketOf(conn).offerTo(conn, take));
+/** From now on heartbeats of this socket are offered to `taker` first, where they come over a websocket. */
+export function takeBeats({ conn }: Pick<Socket, 'conn'>, taker: BeatTaker): void {
+  if (conn.transport.name === 'websocket') websocketOf(conn).offerTo(conn, taker);
+  else conn.once('upgrade', () => websocketOf(conn).offerTo(conn, taker));
 }
 
 function websocketOf({ transport }: Connection): ShortcutWebSocket {
