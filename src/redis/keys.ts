@@ -34,6 +34,8 @@ export interface Keys {
   readonly logs: string;
   /** Stream: those among them that are of the audit, under the same ids, capped by a length of its own. */
   readonly audit: string;
+  /** String: number of the newest write to both by one writer of lines. Expires ten minutes after it. */
+  written(writer: string): string;
   /** Channel: outcomes of the frames that a replica sent. */
   outcomes(nodeId: string): string;
   /** Channel prefix of Socket.IO's adapter. */
@@ -60,6 +62,7 @@ export function createKeys(prefix: string): Keys {
     limit: (of) => `${root}:limit:${of}`,
     logs: `${root}:logs`,
     audit: `${root}:audit`,
+    written: (writer) => `${root}:written:${writer}`,
     outcomes: (nodeId) => `${root}:outcomes:${nodeId}`,
     adapter: `${root}:adapter`,
     queues: `${root}:queues`,

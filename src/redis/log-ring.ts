@@ -1,4 +1,5 @@
 // Owns the log ring: the newest lines of the whole cluster, in one capped Redis stream.
+import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createBatcher } from '../batcher.ts';
@@ -43,6 +44,15 @@ export interface LogRing extends LineSink {
   abandon(): void;
 }
 
+/** Lines that are to be written, oldest first. */
+interface Waiting {
+  readonly lines: string[];
+  /** So many of the first were sent, and it is not known whether they were written: they go again, as the same write. */
+  tried: number;
+}
+
+/** Of the name of a writer, which goes out with each write: enough that no two are called the same. */
+const writerBytes = 9;
 /** Written by one script: Redis does nothing else meanwhile. */
 const linesAtOnce = 500;
 const key = 'lines';
@@ -74,15 +84,23 @@ export function createLogRing(options: {
     metrics.logLinesDropped.inc(count);
   }
 
+  const written = keys.written(randomBytes(writerBytes).toString('base64url'));
+  let write = 0;
+
   /** All lines that wait are one entry, so that one more costs next to nothing. */
-  const lines = createBatcher<string[], undefined>({
+  const lines = createBatcher<Waiting, undefined>({
     async flush(batch) {
       for (const waiting of batch)
-        while (waiting.length > 0) {
-          const next = waiting.slice(0, linesAtOnce);
-          await append([keys.logs, keys.audit], [options.size, options.auditSize, ...next]);
+        while (waiting.lines.length > 0) {
+          if (waiting.tried === 0) {
+            waiting.tried = Math.min(waiting.lines.length, linesAtOnce);
+            write += 1;
+          }
+          const next = waiting.lines.slice(0, waiting.tried);
+          await append([keys.logs, keys.audit, written], [options.size, options.auditSize, write, ...next]);
           // What is written is written once, whatever becomes of the rest.
-          waiting.splice(0, next.length);
+          waiting.lines.splice(0, next.length);
+          waiting.tried = 0;
           metrics.logLinesWritten.inc(next.length);
         }
       if (dropped > reported) {
@@ -93,24 +111,32 @@ export function createLogRing(options: {
       return batch.map(() => undefined);
     },
     merge(older, newer) {
-      for (const line of newer) older.push(line);
+      for (const line of newer.lines) older.lines.push(line);
       // A quarter of slack, so that a full backlog is cut now and then and not shifted at every line.
-      if (older.length > options.backlog * 1.25) lose(older.splice(0, older.length - options.backlog).length);
+      if (older.lines.length > options.backlog * 1.25) {
+        const cut = older.lines.splice(0, older.lines.length - options.backlog).length;
+        older.tried = Math.max(0, older.tried - cut);
+        lose(cut);
+      }
       return older;
     },
-    weigh: (waiting) => waiting.length,
+    weigh: (waiting) => waiting.lines.length,
     onFailure: (error) => (isRedisAway(error) ? 'retry' : 'refuse'),
-    onRefused: (_, refused) => lose(refused.length),
+    onRefused: (_, refused) => lose(refused.lines.length),
     watch: metrics.batch('log_lines'),
   });
 
   const readLines = followStream({ redis, key: keys.logs, size: options.size, parse: parseLine });
   const readAudit = followStream({ redis, key: keys.audit, size: options.auditSize, parse: parseLine });
   const ownLines = () =>
-    within(ownLinesWithinMs, lines.add(key, []), () => new Error('Redis takes the lines too slowly'));
+    within(
+      ownLinesWithinMs,
+      lines.add(key, { lines: [], tried: 0 }),
+      () => new Error('Redis takes the lines too slowly'),
+    );
 
   return {
-    write: (line) => lines.put(key, [line]),
+    write: (line) => lines.put(key, { lines: [line], tried: 0 }),
     read: shareRead(async () => {
       // First what this replica still holds, so that a caller finds the line of the call it has just made. A Redis
       // that is away fails the read below, and is not waited for here.
