@@ -1,5 +1,6 @@
 // Messages: created for an orchestrator, listed, and decided on once.
 import test from 'ava';
+import { listMessages } from '../../src/database/statements/message-lists.ts';
 import { errorOf, fieldsOf, isoTime, linesOf } from '../support/answers.ts';
 import { openWorld, type World } from '../support/world.ts';
 
@@ -70,6 +71,24 @@ test('metadata that is left out or null is empty', async (t) => {
     messages.map((message: { metadata: unknown }) => message.metadata),
     [{}, {}],
   );
+});
+
+test('what comes while a list is read is in its count and on its page, or in neither', async (t) => {
+  await register('meanwhile');
+  let asked = 0;
+  const list = await listMessages(
+    async (statement, parameters = []) => {
+      const rows = await world.sql(statement, [...parameters]);
+      asked += 1;
+      if (asked === 1) await create(world, 'meanwhile', 'monitoring', 'recommendation');
+      return rows;
+    },
+    {
+      ...{ orchestratorId: 'meanwhile', orchestrators: undefined, organizations: undefined },
+      ...{ messageType: undefined, status: undefined, before: undefined, limit: 100 },
+    },
+  );
+  t.is(list?.totalCount, list?.messages.length);
 });
 
 test('messages made at once all have ids of their own', async (t) => {

@@ -40,11 +40,13 @@ export async function listMessages(
   const page = createParameters();
   const statement = pageStatement(criteria, page);
   const rows = await query(statement, page.values, { prepared: criteria.limit === usualLimit });
-  const messages = rows.map(messageOf);
-  if (rows[0] !== undefined) return { messages, totalCount: Number(rows[0].total) };
-  const rest = createParameters();
-  const [about] = await query(emptyPageStatement(criteria, rest), rest.values);
-  return about?.known === false ? undefined : { messages, totalCount: Number(about?.total) };
+  if (rows[0] !== undefined) return { messages: rows.map(messageOf), totalCount: Number(rows[0].total) };
+  // A page without rows has nowhere to say how many there are: asked again, as messages may have come meanwhile.
+  const again = createParameters();
+  const found = await query(pageOrNothingStatement(criteria, again), again.values);
+  if (found[0]?.known === false) return undefined;
+  const messages = found.filter((row) => row.id !== null).map(messageOf);
+  return { messages, totalCount: Number(found[0]?.total) };
 }
 
 /** In `whose`, where the counts of all messages are, in parts: see the migration that makes them. */
@@ -53,21 +55,28 @@ const columns =
   'm.id, m.orchestrator_id, m.message_type, m.content, m.status, m.message_metadata, m.created_at, m.updated_at';
 const newestFirst = 'ORDER BY m.created_at DESC, m.id DESC';
 
+/** What is shown of a message. */
+const shown = `m.id, m.orchestrator_id, m.message_type, m.content, m.status, m.message_metadata,
+  ${epochOf('m.created_at')} AS created_ms, ${epochOf('m.updated_at')} AS updated_ms`;
+
+const withMark = (criteria: MessageCriteria, parameters: Parameters): string =>
+  criteria.before === undefined ? '' : `WITH mark AS (${markOf(criteria, criteria.before, parameters)})`;
+
 /** The count is read once, and stands in every row. */
 function pageStatement(criteria: MessageCriteria, parameters: Parameters): string {
-  const { before } = criteria;
   return `
-    ${before === undefined ? '' : `WITH mark AS (${markOf(criteria, before, parameters)})`}
-    SELECT (${countOf(criteria, parameters)}) AS total, m.id, m.orchestrator_id, m.message_type, m.content, m.status,
-      m.message_metadata, ${epochOf('m.created_at')} AS created_ms, ${epochOf('m.updated_at')} AS updated_ms
+    ${withMark(criteria, parameters)}
+    SELECT (${countOf(criteria, parameters)}) AS total, ${shown}
     FROM (${pageOf(criteria, parameters)}) m ${newestFirst}`;
 }
 
-/** What a page without rows has nowhere to say. */
-function emptyPageStatement(criteria: MessageCriteria, parameters: Parameters): string {
-  const { before } = criteria;
-  const known = before === undefined ? 'true' : `EXISTS (${markOf(criteria, before, parameters)})`;
-  return `SELECT (${countOf(criteria, parameters)}) AS total, ${known} AS known`;
+/** The same with one row, of no message, where there is none; and whether `before` names one. Dearer: it joins. */
+function pageOrNothingStatement(criteria: MessageCriteria, parameters: Parameters): string {
+  const known = criteria.before === undefined ? 'true' : 'EXISTS (SELECT FROM mark)';
+  return `
+    ${withMark(criteria, parameters)}
+    SELECT (${countOf(criteria, parameters)}) AS total, ${known} AS known, ${shown}
+    FROM (VALUES (1)) always LEFT JOIN (${pageOf(criteria, parameters)}) m ON true ${newestFirst}`;
 }
 
 function markOf(criteria: MessageCriteria, before: string, parameters: Parameters): string {
