@@ -105,7 +105,9 @@ export function createHeartbeats(dependencies: {
 
     resolve(result: BeatOutcome): void {
       // One that claims no connection may have shared its row with one whose connection counts no more.
-      if (result.kind === 'superseded' && this.#beat.epoch === null) enter(this.#beat, this.#outcome);
+      const isOfConnection =
+        result.kind === 'superseded' || (result.kind === 'unknown' && result.hasSuccessor);
+      if (isOfConnection && this.#beat.epoch === null) enter(this.#beat, this.#outcome);
       else {
         tell(this.#beat.orchestratorId, result);
         this.#outcome.resolve(result);

@@ -231,3 +231,24 @@ test('a heartbeat over HTTP is written though a superseded connection’s shares
   t.not(instance?.last_seen, null);
   await stale.event('superseded');
 });
+
+test('a heartbeat over HTTP is written though one of its removed predecessor’s connection shares its batch', async (t) => {
+  const removed = await connect('mixed-3');
+  await world.sql("DELETE FROM orchestrator_instances WHERE orchestrator_id = 'mixed-3'");
+  await world.api.post('/api/v1/controller/orchestrator-instances', { org_id: 'mixed-3', name: 'Anew' });
+  const overHttp = (id: string) =>
+    world.api.post('/api/v1/internal/orchestrators/heartbeat', { orchestrator_id: id });
+  await connect('mixed-4');
+  await using held = await lockOf('mixed-4');
+  // While this one waits for its row, the next two gather.
+  const first = overHttp('mixed-4');
+  await held.awaited();
+  removed.socket.emit('i_am_alive', {});
+  const second = overHttp('mixed-3');
+  await held.release();
+
+  t.is((await first).status, 200);
+  t.like(await second, { status: 200, body: { status: 'active' } });
+  t.is((await rowsOf(world, 'mixed-3')).instance?.status, 'active');
+  t.like(await removed.event('error'), { code: 'deregistered', retryable: false });
+});

@@ -23,7 +23,8 @@ export type BeatOutcome =
   | { kind: 'ignored' }
   /** A newer connection holds this id: nothing was written. */
   | { kind: 'superseded'; epoch: number; nodeId: string }
-  | { kind: 'unknown' };
+  /** There is no row, or it is that of a successor under the same id, which was never connected: nothing was written. */
+  | { kind: 'unknown'; hasSuccessor: boolean };
 
 /**
  * One statement, one commit. The independence flag and the epoch are read by the statement that writes, behind the lock
@@ -107,7 +108,7 @@ export async function writeBeats(query: Query, beats: readonly Beat[], attempts 
     if (beat !== undefined) outcomes[Number(row.n) - 1] = outcomeOf(beat, row);
   }
   await settleRest(query, { beats, outcomes, attempts });
-  return outcomes.map((outcome) => outcome ?? { kind: 'unknown' });
+  return outcomes.map((outcome) => outcome ?? { kind: 'unknown', hasSuccessor: false });
 }
 
 /** Whom the statement did not find, and who changed between its look and its write. */
@@ -144,8 +145,7 @@ function outcomeOf(beat: Beat, row: Row): BeatOutcome {
   if (row.last_seen_ms !== null)
     return { kind: 'processed', lastSeenMs: Math.round(Number(row.last_seen_ms)) };
   const epoch = Number(row.connection_epoch);
-  // A lower one is that of a successor under the same id, which was never connected.
-  if (beat.epoch !== null && beat.epoch > epoch) return { kind: 'unknown' };
+  if (beat.epoch !== null && beat.epoch > epoch) return { kind: 'unknown', hasSuccessor: true };
   if (beat.epoch !== null && beat.epoch < epoch)
     return { kind: 'superseded', epoch, nodeId: String(row.owner ?? 'none') };
   return { kind: 'ignored' };
