@@ -1,5 +1,6 @@
 // A heartbeat keeps an orchestrator alive, and is acknowledged once that is committed.
 import test from 'ava';
+import { writeBeats } from '../../src/database/statements/heartbeats.ts';
 import { rowsOf, timeOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
@@ -52,6 +53,36 @@ test('a heartbeat that waits for somebody else’s change of its organization is
   const { instance, organization } = await rowsOf(world, 'behind-1', 'behind-org');
   t.is(organization?.name, 'Changed');
   t.deepEqual(organization?.last_seen, instance?.last_seen);
+});
+
+test('a heartbeat whose row is changed whenever it waits for its organization is written all the same', async (t) => {
+  const { epoch } = await (await open()).handshake('beat-busy');
+  const atMs = world.clock.now() + 60_000;
+  const [outcome] = await writeBeats(
+    async (statement, parameters = []) => {
+      if (!statement.includes('UPDATE')) return world.sql(statement, [...parameters]);
+      await using held = await world.hold(
+        `WITH o AS (UPDATE organizations SET updated_at = now() WHERE organization_id = $1)
+         UPDATE orchestrator_instances SET updated_at = now() WHERE orchestrator_id = $1`,
+        ['beat-busy'],
+      );
+      const answer = world.sql(statement, [...parameters]);
+      await held.awaited();
+      await held.release();
+      return answer;
+    },
+    [
+      {
+        ...{ orchestratorId: 'beat-busy', epoch, nodeId: 'node-busy', healthStatus: 'degraded' },
+        ...{ features: undefined, atMs },
+      },
+    ],
+  );
+  t.deepEqual(outcome, { kind: 'processed', lastSeenMs: atMs });
+  const { instance, organization } = await rowsOf(world, 'beat-busy');
+  t.like(instance, { health_status: 'degraded', node_id: 'node-busy' });
+  t.is(timeOf(instance, 'last_seen'), atMs);
+  t.is(timeOf(organization, 'last_seen'), atMs);
 });
 
 test('a heartbeat may report how healthy its orchestrator is', async (t) => {

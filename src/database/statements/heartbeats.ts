@@ -37,7 +37,7 @@ export type BeatOutcome =
  * organization by its id, so that a change of it that was waited for is followed. What was written as it was told has no
  * row in the answer.
  */
-const beatStatement = `
+const createBeatStatement = (found: string) => `
   WITH beat AS (
     SELECT b.n, b.orchestrator_id, b.epoch, to_timestamp($4::float8 + b.after_ms / 1000.0)::timestamptz(3) AS at,
       COALESCE(b.health_status, 'healthy') AS health_status, b.features::jsonb AS features,
@@ -59,7 +59,7 @@ const beatStatement = `
     SET last_seen = GREATEST(i.last_seen, k.at), status = 'active', health_status = k.health_status,
         node_id = COALESCE(k.node_id, i.node_id), features = COALESCE(k.features, i.features)
     FROM known k
-    WHERE (SELECT count(*) FROM tenant) >= 0 AND k.counts AND i.ctid = k.place
+    WHERE (SELECT count(*) FROM tenant) >= 0 AND k.counts AND ${found}
       AND i.orchestrator_id = k.orchestrator_id AND i.organization_id = k.organization_id
       AND NOT i.is_independent AND (k.epoch IS NULL OR i.connection_epoch = k.epoch)
     RETURNING k.n, i.organization_id, i.last_seen, k.at
@@ -76,6 +76,12 @@ const beatStatement = `
   UNION ALL SELECT n::text, NULL, NULL, NULL, NULL, extract(epoch FROM last_seen)::float8 * 1000
   FROM written WHERE last_seen <> at`;
 
+const beatStatement = createBeatStatement('i.ctid = k.place');
+/** The same for rows that were changed between the look and the write: wherever they are by then. */
+const followStatement = createBeatStatement('true');
+
+const mostAttempts = 4;
+
 const findKnown =
   'SELECT orchestrator_id FROM orchestrator_instances WHERE orchestrator_id = ANY ($1::text[])';
 
@@ -84,7 +90,10 @@ const findKnown =
  * its order.
  * @throws when Postgres cannot be asked, or orchestrators moved whenever they were looked at
  */
-export async function writeBeats(query: Query, beats: readonly Beat[], attempts = 4): Promise<BeatOutcome[]> {
+export const writeBeats = (query: Query, beats: readonly Beat[]): Promise<BeatOutcome[]> =>
+  write(query, beats, mostAttempts);
+
+async function write(query: Query, beats: readonly Beat[], attempts: number): Promise<BeatOutcome[]> {
   const firstMs = beats.reduce((least, beat) => Math.min(least, beat.atMs), Number.POSITIVE_INFINITY);
   const parameters = [
     beats.map((beat) => beat.orchestratorId),
@@ -95,7 +104,11 @@ export async function writeBeats(query: Query, beats: readonly Beat[], attempts 
     upToLast(beats.map((beat) => (beat.features === undefined ? null : JSON.stringify(beat.features)))),
     beats.find((beat) => beat.nodeId !== null)?.nodeId ?? null,
   ];
-  const [summary, ...others] = await query(beatStatement, parameters, { prepared: true });
+  const [summary, ...others] = await query(
+    attempts === mostAttempts ? beatStatement : followStatement,
+    parameters,
+    { prepared: true },
+  );
   const written = z.array(z.int()).nullable().parse(summary?.written);
   const outcomes: (BeatOutcome | undefined)[] =
     written === null ? beats.map(asWritten) : new Array(beats.length).fill(undefined);
@@ -127,7 +140,7 @@ async function settleRest(
   const moved = rest.filter((beat) => known.has(beat.orchestratorId));
   if (moved.length === 0) return;
   if (attempts === 1) throw new LostRace(`${moved.length} orchestrators moved between two looks`);
-  const again = await writeBeats(query, moved, attempts - 1);
+  const again = await write(query, moved, attempts - 1);
   for (const [at, beat] of moved.entries()) outcomes[beats.indexOf(beat)] = again[at];
 }
 
