@@ -18,6 +18,9 @@ test.after.always(async () => {
   await proxy.close();
 });
 
+// One that fails while A is cut off is not to take the others with it.
+test.afterEach.always(() => proxy.mend());
+
 const statusOf = async (id: string) => {
   const { instance, organization } = await rowsOf(world, id);
   return [instance?.status, organization?.status, instance?.node_id];
