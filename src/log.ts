@@ -5,7 +5,7 @@ import { hideCredentials, hideCredentialsInText } from './credentials.ts';
 
 export type Log = pino.Logger;
 
-/** Where the ring takes its lines: rendered JSON without a line break. */
+/** Where the ring takes its lines: rendered JSON, and the line break behind it. */
 export interface LineSink {
   write(line: string): void;
 }
@@ -55,11 +55,7 @@ export function createLogs(options: {
   const sinks: pino.StreamEntry<pino.Level>[] = [];
   if (options.level !== 'silent')
     sinks.push({ level: asLevel(options.level), stream: pino.destination({ dest: 1, sync: false }) });
-  if (options.ringLevel !== 'silent')
-    sinks.push({
-      level: asLevel(options.ringLevel),
-      stream: { write: (line) => options.ring.write(line.trimEnd()) },
-    });
+  if (options.ringLevel !== 'silent') sinks.push({ level: asLevel(options.ringLevel), stream: options.ring });
   const informed = sinks.map(({ stream, level = 'info' }) => ({
     stream,
     level: isBelow('info', level) ? ('info' as const) : level,

@@ -30,9 +30,14 @@ export interface Keys {
   readonly silenceExcused: string;
   /** Prefix of strings, before `:{address or caller}`: how often within one window. Expire with it. */
   limit(of: 'address' | 'caller' | 'handshakes'): string;
-  /** Stream: the cluster's log lines, capped by length. */
+  /**
+   * Stream: the cluster's log lines, many in an entry, whose id is `{number of its last line}-{number of the write}`. Capped
+   * by the number of lines: some more than count are there.
+   */
   readonly logs: string;
-  /** Stream: those among them that are of the audit, under the same ids, capped by a length of its own. */
+  /** String: the number of the newest log line. The next ones count on from it. No expiry. */
+  readonly newestLog: string;
+  /** Stream: those lines that are of the audit, one in an entry, under their own numbers, capped by a length of its own. */
   readonly audit: string;
   /** String: number of the newest write to both by one writer of lines. Expires ten minutes after it. */
   written(writer: string): string;
@@ -60,8 +65,9 @@ export function createKeys(prefix: string): Keys {
     beats: (bucket) => `${root}:beats:${bucket}`,
     silenceExcused: `${root}:silence_excused`,
     limit: (of) => `${root}:limit:${of}`,
-    logs: `${root}:logs`,
-    audit: `${root}:audit`,
+    logs: `${root}:lines`,
+    newestLog: `${root}:newest_line`,
+    audit: `${root}:audited`,
     written: (writer) => `${root}:written:${writer}`,
     outcomes: (nodeId) => `${root}:outcomes:${nodeId}`,
     adapter: `${root}:adapter`,

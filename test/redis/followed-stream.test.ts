@@ -7,13 +7,17 @@ const world = await openWorld();
 test.after.always(() => world.close());
 const size = 20;
 
+/** Several are one entry, parted by a comma. */
+const itemsOf = (id: string, text: string) =>
+  text.startsWith('no') ? [] : text.split(',').map((each) => ({ id, text: each }));
+
 function openStream(name: string) {
   const { redis } = world;
   const key = `{${world.settings.redis.prefix}}:followed:${name}`;
   const parsed: string[] = [];
   const parse = (id: string, text: string) => {
     parsed.push(text);
-    return text.startsWith('no') ? undefined : { id, text };
+    return itemsOf(id, text);
   };
   const read = followStream({ redis, key, size, parse });
   return {
@@ -24,16 +28,7 @@ function openStream(name: string) {
     /** Reads, and compares it with what is read anew. */
     async check(t: ExecutionContext, what = '') {
       const got = await read();
-      t.deepEqual(
-        got,
-        await followStream({
-          redis,
-          key,
-          size,
-          parse: (id, text) => (text.startsWith('no') ? undefined : { id, text }),
-        })(),
-        what,
-      );
+      t.deepEqual(got, await followStream({ redis, key, size, parse: itemsOf })(), what);
       return got.map(({ text }) => text);
     },
   };
@@ -52,6 +47,19 @@ test('what came behind the last read is parsed, and no more; what is trimmed is 
   const lines = await check(t);
   t.deepEqual(parsed(), ['line-a', 'no line']);
   t.deepEqual([lines.length, lines[0], lines.at(-1)], [size - 1, 'line-2', 'line-a']);
+});
+
+test('of entries of several the newest are told, as many as are wanted, and none of an entry that is gone', async (t) => {
+  const { add, check, key } = openStream('several');
+  const inAll: string[] = [];
+  for (let entry = 0; entry < 15; entry += 1) {
+    const items = Array.from({ length: 1 + (entry % 3) }, (_, at) => `line-${entry}-${at}`);
+    inAll.push(...items);
+    await add(items.join());
+    t.deepEqual(await check(t, `entry ${entry}`), inAll.slice(-size));
+  }
+  await world.redis.xtrim(key, 'MAXLEN', 3);
+  t.deepEqual(await check(t, 'trimmed'), inAll.slice(-6));
 });
 
 test('an array that was handed out stays as it is', async (t) => {

@@ -33,15 +33,7 @@ function countedRedis() {
 
 const readers = {
   xrange({ redis }: ReturnType<typeof countedRedis>) {
-    const ring = createLogRing({
-      redis,
-      keys,
-      size: 5_000,
-      auditSize: 100,
-      backlog: 100,
-      onDropped() {},
-      metrics: createMetrics(),
-    });
+    const ring = ringOn(redis);
     return async (id: string) => (await ring.read()).some((line) => line.orchestrator_id === id);
   },
   evalsha({ redis }: ReturnType<typeof countedRedis>) {
@@ -49,6 +41,18 @@ const readers = {
     return async (id: string) => (await presence.list()).all().some((each) => each.orchestrator_id === id);
   },
 };
+
+function ringOn(redis: Redis) {
+  return createLogRing({
+    redis,
+    keys,
+    size: 5_000,
+    auditSize: 100,
+    backlog: 100,
+    onDropped() {},
+    metrics: createMetrics(),
+  });
+}
 
 function presenceOn(redis: Redis) {
   const { nodeId } = controller;
@@ -85,8 +89,11 @@ for (const [command, what] of [
       orchestrator_id: `new-${command}`,
     };
     const entry = { organization_id: 'o', name: 'n', connected_at: new Date().toISOString(), metadata: {} };
-    if (command === 'xrange') await world.redis.xadd(keys.logs, '*', 'line', JSON.stringify(line));
-    else await presenceOn(world.redis).claim(`new-${command}`, { epoch: 1, entry, lastSeenMs: Date.now() });
+    if (command === 'xrange') {
+      const other = ringOn(world.redis);
+      other.write(`${JSON.stringify(line)}\n`);
+      await other.settled();
+    } else await presenceOn(world.redis).claim(`new-${command}`, { epoch: 1, entry, lastSeenMs: Date.now() });
     t.true(await shows(`new-${command}`));
     t.deepEqual(await Promise.all(reading), [false, false]);
   });
