@@ -2,6 +2,7 @@
 import pino from 'pino';
 import { z } from 'zod';
 import { hideCredentials, hideCredentialsInText } from './credentials.ts';
+import { createIsoTimes } from './iso-time.ts';
 
 export type Log = pino.Logger;
 
@@ -65,22 +66,28 @@ export function createLogs(options: {
 
 function loggerTo(sinks: pino.StreamEntry<pino.Level>[], nodeId: string): Log {
   const [least] = sinks.map(({ level }) => level ?? 'info').sort((a, b) => (isBelow(a, b) ? -1 : 1));
-  return pino(
+  const bare = pino(
     {
       level: least ?? 'silent',
       base: { node_id: nodeId },
-      // Beneath what a call says itself: a line never has a key twice.
-      mixin: () => ({ source: 'controller' }),
       messageKey: 'message',
       errorKey: 'error',
-      timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
+      timestamp: createTimestamps(),
       formatters: { level: (label) => ({ level: levelNames[label] ?? label.toUpperCase() }) },
       serializers: {
         error: (error: unknown) => describeError(error),
         reason: (reason: unknown) =>
           typeof reason === 'string' ? tellable(reason) : hideCredentials(reason),
       },
-      hooks: hideInFailures,
+      hooks: {
+        // A line never has a key twice.
+        logMethod(args, method, level) {
+          const [about] = args;
+          const namesSource = typeof about === 'object' && about !== null && 'source' in about;
+          const logger = this === log && namesSource ? bare : this;
+          method.apply(logger, withoutCredentials(args, level));
+        },
+      },
       redact: {
         paths: ['database_url', 'redis_url', 'environment_variables', 'token', 'authorization', 'password'],
         censor: '[hidden]',
@@ -88,20 +95,38 @@ function loggerTo(sinks: pino.StreamEntry<pino.Level>[], nodeId: string): Log {
     },
     pino.multistream(sinks),
   );
+  // Rendered once: most lines name no source.
+  const log = bare.child({ source: 'controller' });
+  return log;
+}
+
+/** Many lines are of one millisecond. */
+function createTimestamps(): () => string {
+  const asText = createIsoTimes();
+  let atMs = 0;
+  let text = '';
+  return () => {
+    const now = Date.now();
+    if (now !== atMs) {
+      atMs = now;
+      text = `,"timestamp":"${asText(new Date(now))}"`;
+    }
+    return text;
+  };
 }
 
 const warning = pino.levels.values.warn ?? 40;
 
+type LogArguments = Parameters<pino.LogFn>;
+
 /** What a line says of a failure may quote what others have sent; the many other lines are written as they are. */
-const hideInFailures: NonNullable<pino.LoggerOptions['hooks']> = {
-  logMethod(args, method, level) {
-    const [about, message] = args;
-    const isOfFailure = level >= warning || (typeof about === 'object' && about !== null && 'error' in about);
-    if (isOfFailure && typeof about === 'string') method.call(this, tellable(about));
-    else if (isOfFailure && message !== undefined) method.call(this, about, tellable(message));
-    else method.apply(this, args);
-  },
-};
+function withoutCredentials(args: LogArguments, level: number): LogArguments {
+  const [about, message] = args;
+  const isOfFailure = level >= warning || (typeof about === 'object' && about !== null && 'error' in about);
+  if (isOfFailure && typeof about === 'string') return [tellable(about)];
+  if (isOfFailure && message !== undefined) return [about, tellable(message)];
+  return args;
+}
 
 /** Without credentials, and without the values that Postgres's detail adds of the row at fault. */
 function tellable(message: string): string {

@@ -3,6 +3,7 @@ import test from 'ava';
 import { openDatabase } from '../src/database/database.ts';
 import { Organization } from '../src/database/organizations.ts';
 import { createLogs } from '../src/log.ts';
+import { isoTime } from './support/answers.ts';
 import { openWorld } from './support/world.ts';
 
 const secret = 'hunter2-never-told';
@@ -108,6 +109,39 @@ test('an error whose causes go in a circle is told all the same', (t) => {
   log.warn({ error: circular }, 'failed');
 
   t.is(last().error.message, 'round');
+});
+
+test('a line is one line, names its source once, and its own where it has one', (t) => {
+  const { log, lines } = openLog();
+  log.debug({ event: 'keepalive', orchestrator_id: 'o-1' }, 'heard\nof it');
+  log.info('plain');
+  log.info({ source: 'queue', event: 'start' }, 'its own');
+  log.warn({ error: new Error('x'), source: 'redis' }, 'its own, of a failure');
+  t.true(lines.every((line) => line.indexOf('\n') === line.length - 1));
+  t.deepEqual(
+    lines.map((line) => line.match(/"source":"\w+"/g)),
+    [['"source":"controller"'], ['"source":"controller"'], ['"source":"queue"'], ['"source":"redis"']],
+  );
+  const { timestamp, ...first } = JSON.parse(lines[0] ?? '');
+  t.deepEqual(first, {
+    level: 'DEBUG',
+    node_id: 'node-1',
+    source: 'controller',
+    event: 'keepalive',
+    orchestrator_id: 'o-1',
+    message: 'heard\nof it',
+  });
+  t.regex(timestamp, isoTime);
+});
+
+test('the time of a line is when it was written', async (t) => {
+  const { log, last } = openLog();
+  const started = Date.now();
+  for (let now = started; now < started + 20; now = Date.now()) {
+    log.debug('told');
+    const told = Date.parse(last().timestamp);
+    t.true(told >= now && told <= Date.now(), `${last().timestamp} at ${now}`);
+  }
 });
 
 for (const key of [
