@@ -32,6 +32,12 @@ interface Lane {
   waiting: Group | undefined;
 }
 
+/**
+ * New connections come one at each turn of the event loop: while several come within a count, the next count waits so long
+ * for more of them. One that comes alone waits for nobody.
+ */
+const crowdMs = 5;
+
 /** A limit of 0 is none. Windows are in whole seconds; each begins with the first that is counted in it. */
 export function createRateLimits(options: {
   redis: Redis;
@@ -79,7 +85,12 @@ export function createRateLimits(options: {
       });
   }
 
-  function limit(of: 'address' | 'caller' | 'handshakes', points: number, duration: number): RateLimit {
+  function limit(
+    of: 'address' | 'caller' | 'handshakes',
+    points: number,
+    duration: number,
+    gatherMs = 0,
+  ): RateLimit {
     if (points === 0) return { take: async () => undefined };
     const limiter = new RateLimiterRedis({
       storeClient: redis,
@@ -113,7 +124,8 @@ export function createRateLimits(options: {
       else
         void count(who, waiting.several).then((counted) => {
           waiting.counted.resolve(counted);
-          nextOf(who, lane);
+          if (lane.waiting === undefined || gatherMs === 0) nextOf(who, lane);
+          else setTimeout(() => nextOf(who, lane), gatherMs);
         });
     }
 
@@ -148,7 +160,7 @@ export function createRateLimits(options: {
   return {
     byAddress: limit('address', options.requestsPerAddress, windowSeconds),
     byCaller: limit('caller', options.requestsPerCaller, windowSeconds),
-    handshakes: limit('handshakes', options.handshakesPerAddress, options.handshakeWindowSeconds),
+    handshakes: limit('handshakes', options.handshakesPerAddress, options.handshakeWindowSeconds, crowdMs),
   };
 }
 

@@ -91,6 +91,20 @@ test('of many who come at once exactly so many pass, the first, through whicheve
   t.is(rest.filter((seconds) => seconds === undefined).length, 3);
 });
 
+test('of new connections that come turn by turn exactly so many pass, the first', async (t) => {
+  await using opened = await open();
+  const comers: Promise<number | undefined>[] = [];
+  for (let count = 0; count < 50; count += 1) {
+    comers.push(opened.rates.handshakes.take('turn-by-turn'));
+    await new Promise(setImmediate);
+  }
+  const passed = (await Promise.all(comers)).map((seconds) => seconds === undefined);
+  t.deepEqual(
+    passed,
+    comers.map((_, at) => at < limits.handshakesPerAddress),
+  );
+});
+
 test('behind the window the next one may pass', async (t) => {
   await using opened = await open({ windowSeconds: 2 });
   const { byAddress } = opened.rates;
