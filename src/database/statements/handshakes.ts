@@ -56,11 +56,11 @@ export type HandshakeOutcome = Introduced | Overtaken | Abandoned | Foreign;
 
 const input = `jsonb_to_recordset($1::jsonb) AS h (
   orchestrator_id text, organization_id text, name text, location text, features jsonb, metadata jsonb,
-  epoch bigint, node_id text, at timestamptz)`;
+  epoch bigint, node_id text, at timestamptz, seen_epoch bigint, seen_organization_id text)`;
 
 // An organization's own namesake speaks for it; any other of its orchestrators only fills in what is missing.
-const tenants = `(
-  SELECT DISTINCT ON (organization_id) *, orchestrator_id = organization_id AS namesake FROM ${input}
+const tenantsOf = (hellos: string) => `(
+  SELECT DISTINCT ON (organization_id) *, orchestrator_id = organization_id AS namesake FROM ${hellos}
   ORDER BY organization_id, orchestrator_id = organization_id DESC, orchestrator_id)`;
 
 const findInstances = `
@@ -71,7 +71,7 @@ const insertOrganizations = `
   INSERT INTO organizations (organization_id, name, location, features, metadata)
   SELECT organization_id, COALESCE(name, 'Organization ' || organization_id), COALESCE(location, 'unknown'),
          COALESCE(features, '{}'), COALESCE(metadata, '{}')
-  FROM ${tenants} t ORDER BY organization_id
+  FROM ${tenantsOf(input)} t ORDER BY organization_id
   ON CONFLICT DO NOTHING`;
 
 const lockOrganizations = `
@@ -84,34 +84,36 @@ const insertInstances = `
   FROM ${input} WHERE epoch IS NULL ORDER BY orchestrator_id
   ON CONFLICT DO NOTHING`;
 
-const lockInstances = `${findInstances} ORDER BY orchestrator_id FOR NO KEY UPDATE`;
-
-const updateOrganizations = `
-  UPDATE organizations o
-  SET status = 'active', last_seen = GREATEST(o.last_seen, h.at), updated_at = h.at,
-      name = CASE WHEN h.namesake THEN COALESCE(h.name, o.name) ELSE o.name END,
-      location = CASE WHEN h.namesake THEN COALESCE(h.location, o.location) ELSE o.location END,
-      features = CASE WHEN h.namesake THEN COALESCE(h.features, o.features) ELSE o.features END,
-      metadata = CASE WHEN h.namesake THEN COALESCE(h.metadata, o.metadata) ELSE o.metadata END
-  FROM ${tenants} h WHERE o.organization_id = h.organization_id
-  RETURNING o.organization_id, o.settings`;
-
-const updateInstances = `
-  UPDATE orchestrator_instances i
-  SET organization_id = h.organization_id, status = 'active', health_status = 'healthy',
-      last_seen = GREATEST(i.last_seen, h.at), updated_at = h.at, node_id = h.node_id,
-      name = COALESCE(h.name, i.name), location = COALESCE(h.location, i.location),
-      features = COALESCE(h.features, i.features), metadata = COALESCE(h.metadata, i.metadata),
-      connection_epoch = COALESCE(h.epoch, nextval('connection_epochs'))
-  FROM ${input} WHERE i.orchestrator_id = h.orchestrator_id
-  RETURNING i.orchestrator_id, i.organization_id, i.connection_epoch, i.name, i.location, i.features, i.metadata`;
+const update = `
+  WITH h AS MATERIALIZED (SELECT * FROM ${input}), instance AS (
+    UPDATE orchestrator_instances i
+    SET organization_id = h.organization_id, status = 'active', health_status = 'healthy',
+        last_seen = GREATEST(i.last_seen, h.at), updated_at = h.at, node_id = h.node_id,
+        name = COALESCE(h.name, i.name), location = COALESCE(h.location, i.location),
+        features = COALESCE(h.features, i.features), metadata = COALESCE(h.metadata, i.metadata),
+        connection_epoch = COALESCE(h.epoch, nextval('connection_epochs'))
+    FROM h
+    WHERE i.orchestrator_id = h.orchestrator_id AND i.connection_epoch = h.seen_epoch
+      AND i.organization_id = h.seen_organization_id
+    RETURNING i.orchestrator_id, i.organization_id, i.connection_epoch, i.name, i.location, i.features, i.metadata
+  ), organization AS (
+    UPDATE organizations o
+    SET status = 'active', last_seen = GREATEST(o.last_seen, t.at), updated_at = t.at,
+        name = CASE WHEN t.namesake THEN COALESCE(t.name, o.name) ELSE o.name END,
+        location = CASE WHEN t.namesake THEN COALESCE(t.location, o.location) ELSE o.location END,
+        features = CASE WHEN t.namesake THEN COALESCE(t.features, o.features) ELSE o.features END,
+        metadata = CASE WHEN t.namesake THEN COALESCE(t.metadata, o.metadata) ELSE o.metadata END
+    FROM ${tenantsOf('h')} t WHERE o.organization_id = t.organization_id
+    RETURNING o.organization_id, o.settings
+  )
+  SELECT instance.*, organization.settings FROM instance JOIN organization USING (organization_id)`;
 
 /**
  * Writes a batch that names no orchestrator twice, in one transaction; the results come in its order. A raised
  * epoch is what makes the connection the one that counts.
  *
- * All is decided from rows that are locked, organizations by id and then instances by id. A row that was changed
- * between the first look and its lock is looked at anew: whoever waited behind a newer connection of its own
+ * Organizations are locked by id. Behind that nobody else changes an instance of theirs, and one that was changed between
+ * the first look and the lock is not written but looked at anew: whoever waited behind a newer connection of its own
  * orchestrator, with a socket that is gone by now, must not take its place.
  * @throws when Postgres cannot be asked, or races were lost too often; the batch may be written again
  */
@@ -141,12 +143,12 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
   }
   if (valid.length === 0) return outcomes;
 
-  const parameters = [asJson(valid)];
+  const parameters = [asJson(valid, seen)];
   // One that was there in the organization that it names needs neither inserted: a storm is of those. Where it is gone
-  // by the time of its lock, that is a race.
+  // by the time of the lock, that is a race.
   const isThere = (hello: Introduction) => organizationIn(seen, hello) === hello.organizationId;
   const missing = valid.filter((hello) => !isThere(hello));
-  const inserted = missing.length === valid.length ? parameters : [asJson(missing)];
+  const inserted = missing.length === valid.length ? parameters : [asJson(missing, seen)];
   if (missing.length > 0) await query(insertOrganizations, inserted);
   const left = valid
     .map((hello) => organizationIn(seen, hello) ?? hello.organizationId)
@@ -154,20 +156,9 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
   const touched = new Set([...valid.map((hello) => hello.organizationId), ...left]);
   await query(lockOrganizations, [[...touched]]);
   if (missing.length > 0) await query(insertInstances, inserted);
-  const locked = byOrchestrator(await query(lockInstances, [idsOf(valid)]));
-  for (const hello of valid) {
-    const organizationId = organizationIn(locked, hello);
-    const unchanged = epochIn(locked, hello) === epochIn(seen, hello);
-    const isLost = organizationId === undefined || !touched.has(organizationId);
-    if (!unchanged || isLost || !hello.mayJoin(organizationId) || !hello.wanted())
-      throw new LostRace(`${hello.orchestratorId} changed between two statements`);
-  }
+  requireAll(valid, (hello) => hello.mayJoin(organizationIn(seen, hello)) && hello.wanted());
 
-  const updated = await query(updateInstances, parameters);
-  const organizations = await query(updateOrganizations, parameters);
-  await settleOrganizations(query, left);
-  const settings = new Map(organizations.map((row) => [row.organization_id, row.settings]));
-  for (const row of updated)
+  for (const row of await query(update, parameters))
     outcomes.set(String(row.orchestrator_id), {
       kind: 'introduced',
       epoch: Number(row.connection_epoch),
@@ -176,9 +167,16 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
       location: String(row.location),
       features: row.features,
       metadata: row.metadata,
-      settings: settings.get(row.organization_id) ?? {},
+      settings: row.settings,
     });
+  requireAll(valid, ({ orchestratorId }) => outcomes.has(orchestratorId));
+  await settleOrganizations(query, left);
   return outcomes;
+}
+
+function requireAll(hellos: readonly Introduction[], isAsSeen: (hello: Introduction) => boolean): void {
+  for (const hello of hellos)
+    if (!isAsSeen(hello)) throw new LostRace(`${hello.orchestratorId} changed between two statements`);
 }
 
 function idsOf(hellos: readonly Introduction[]): string[] {
@@ -199,7 +197,7 @@ function organizationIn(rows: Map<unknown, Row>, { orchestratorId }: Introductio
   return id === undefined ? undefined : String(id);
 }
 
-function asJson(hellos: readonly Introduction[]): string {
+function asJson(hellos: readonly Introduction[], seen: Map<unknown, Row>): string {
   return JSON.stringify(
     hellos.map((hello) => ({
       orchestrator_id: hello.orchestratorId,
@@ -211,6 +209,8 @@ function asJson(hellos: readonly Introduction[]): string {
       epoch: hello.epoch,
       node_id: hello.nodeId,
       at: hello.at,
+      seen_epoch: epochIn(seen, hello),
+      seen_organization_id: organizationIn(seen, hello) ?? hello.organizationId,
     })),
   );
 }
