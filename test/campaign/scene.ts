@@ -183,10 +183,10 @@ export async function openScene(): Promise<Scene> {
       if (added !== seen) {
         const missed = added - seen;
         seen = added;
-        throw new Error(`the ring dropped ${missed} lines before they were seen`);
+        throw new Error(`the ring dropped ${missed} entries before they were seen`);
       }
       return entries
-        .map(([, fields]) => String(fields[1]))
+        .flatMap(([, [, lines = '']]) => lines.trimEnd().split('\n'))
         .filter((line) => /"level":"(ERROR|CRITICAL)"/.test(line));
     },
     async [Symbol.asyncDispose]() {

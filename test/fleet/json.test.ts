@@ -4,11 +4,11 @@ import { createJsonSchemas } from '../../src/fleet/json.ts';
 
 const { json, jsonObject } = createJsonSchemas({ metadataBytes: 32_768, jsonDepth: 32 });
 
-/** Milliseconds of this process's own time: what else runs on the machine does not count. */
+/** Milliseconds of this thread's own time: neither what else runs on the machine counts, nor other files of tests. */
 function costOf(work: () => unknown): number {
-  const before = process.cpuUsage();
+  const before = process.threadCpuUsage();
   work();
-  const { user, system } = process.cpuUsage(before);
+  const { user, system } = process.threadCpuUsage(before);
   return (user + system) / 1_000;
 }
 

@@ -36,7 +36,8 @@ test('an unforeseen failure is a 500 without its cause, which is in the log, and
 
   t.deepEqual(await linesOf(world.api, { level: 'ERROR' }), [`ERROR - DELETE ${path} failed`]);
   const { logs } = createKeys(world.settings.redis.prefix);
-  const records = (await world.redis.xrevrange(logs, '+', '-')).map(([, fields]) => fields[1] ?? '');
+  const entries = await world.redis.xrange(logs, '-', '+');
+  const records = entries.flatMap(([, [, lines = '']]) => lines.trimEnd().split('\n'));
   const record = records.find((line) => line.includes('"level":"ERROR"'));
   const { error } = JSON.parse(record ?? '');
   t.is(error.message, 'secret-cause');
