@@ -54,6 +54,11 @@ export interface BatcherOptions<V, R> {
   weigh?(value: V): number;
   /** Entries written by one flush at the most; default 1,000. */
   maxBatch?: number;
+  /**
+   * Where a flush ends and several entries wait for the next, but fewer than `upTo`, that waits `ms` for more of them: a
+   * flush has a price of its own. Who comes alone waits for nobody. Default: no such wait.
+   */
+  linger?: { readonly ms: number; readonly upTo: number };
   /** A flush failed and will be tried again in `retryMs`; `attempt` counts those in a row, from 1. */
   onRetry?(retry: { error: unknown; entries: number; retryMs: number; attempt: number }): void;
   watch?: BatchWatch;
@@ -80,7 +85,7 @@ const longestRetryMs = 1_000;
  * made smaller, or what takes too long together would be tried for ever.
  */
 export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R> {
-  const { maxBatch = 1_000, weigh } = options;
+  const { maxBatch = 1_000, linger, weigh } = options;
   let waiting: Entry<V, R>[] = [];
   let batchLimit = maxBatch;
   const byKey = new Map<string, Entry<V, R>>();
@@ -116,6 +121,9 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
       try {
         await write(batch);
         failures = 0;
+        inFlight = 0;
+        if (linger !== undefined && waiting.length > 1 && waiting.length < linger.upTo)
+          await pause(linger.ms);
       } catch (error) {
         if (abandoned !== undefined) {
           refuse([...batch, ...waiting.splice(0)], abandoned);

@@ -379,3 +379,44 @@ test('without a merge a slow entry takes what came after it under its key along 
   }
   t.deepEqual(await results, ['A1', 'A2', 'B1']);
 });
+
+test('where several wait for a flush that ends, the next waits for more of them; one alone waits for nobody', async (t) => {
+  const { batcher, flushes, next } = createHeld({ linger: { ms: 200, upTo: 4 } });
+  batcher.put('a', 'a');
+  const alone = await next();
+  batcher.put('b', 'b');
+  alone.succeed();
+  const second = await next();
+  t.deepEqual(second.values, ['b'], 'one alone goes at once');
+  batcher.put('c', 'c');
+  batcher.put('d', 'd');
+  second.succeed();
+  await turn();
+  await turn();
+  t.is(flushes.length, 2, 'two wait for more');
+  batcher.put('e', 'e');
+  const third = await next();
+  t.deepEqual(third.values, ['c', 'd', 'e']);
+  for (const key of ['f', 'g', 'h', 'i']) batcher.put(key, key);
+  third.succeed();
+  await turn();
+  await turn();
+  t.is(flushes.length, 4, 'so many are enough');
+  (await next()).succeed();
+  await batcher.idle();
+});
+
+test('who gives up waits for no more of them', async (t) => {
+  const { batcher, next } = createHeld({ linger: { ms: 60_000, upTo: 4 } });
+  batcher.put('a', 'a');
+  const first = await next();
+  batcher.put('b', 'b');
+  batcher.put('c', 'c');
+  first.succeed();
+  await turn();
+  batcher.abandon(new Error('stops'));
+  const second = await next();
+  t.deepEqual(second.values, ['b', 'c']);
+  second.succeed();
+  await batcher.idle();
+});

@@ -52,6 +52,7 @@ export function createHeartbeats(dependencies: {
       return outcomes;
     },
     onFailure: verdictOn,
+    linger: { ms: 5, upTo: 100 },
     merge(older, newer) {
       const connected = (newer.epoch ?? 0) >= (older.epoch ?? 0) ? newer : older;
       return {
