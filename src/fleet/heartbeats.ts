@@ -52,7 +52,7 @@ export function createHeartbeats(dependencies: {
       return outcomes;
     },
     onFailure: verdictOn,
-    linger: { ms: 5, upTo: 100 },
+    linger: { ms: 10, upTo: 200 },
     merge(older, newer) {
       const connected = (newer.epoch ?? 0) >= (older.epoch ?? 0) ? newer : older;
       return {
