@@ -330,3 +330,42 @@ test('the acknowledgement of a handshake is called only when it is committed', a
   const ack = await until('the acknowledgement', () => acknowledged);
   t.is((await rowsOf(world, 'callback-1')).instance?.connection_epoch, ack.epoch);
 });
+
+test('organizations that are removed and come back meanwhile are locked in their turn', async (t) => {
+  await connect('turn-1');
+  await connect('turn-2');
+  const gate = await world.hold("SELECT 1 FROM organizations WHERE organization_id = 'turn-2' FOR UPDATE");
+  const removal = await world.hold(
+    `WITH gone AS (DELETE FROM orchestrator_instances WHERE orchestrator_id = 'turn-1')
+     DELETE FROM organizations WHERE organization_id = 'turn-1'`,
+  );
+  await using stack = new AsyncDisposableStack();
+  stack.use(gate);
+  stack.use(removal);
+  // Those that come while one waits are one batch.
+  await connect('turn-0');
+  await using first = await world.hold(
+    "SELECT 1 FROM organizations WHERE organization_id = 'turn-0' FOR UPDATE",
+  );
+  const orchestrators = await Promise.all(['turn-0', 'turn-1', 'turn-2'].map(() => open()));
+  const acks = [orchestrators[0]?.handshake('turn-0')];
+  await first.awaited();
+  acks.push(orchestrators[1]?.handshake('turn-1'), orchestrators[2]?.handshake('turn-2'));
+  await world.api.get('/health/live');
+  await first.release();
+  await removal.awaited();
+  await removal.release();
+  await gate.awaited();
+  await world.sql("INSERT INTO organizations (organization_id, name) VALUES ('turn-1', 'Again')");
+  await using again = await world.hold(
+    "SELECT 1 FROM organizations WHERE organization_id = 'turn-1' FOR UPDATE",
+  );
+  await gate.release();
+  await again.awaited();
+  // Whoever waits for one holds none that comes behind it.
+  await t.notThrowsAsync(
+    world.sql("SELECT 1 FROM organizations WHERE organization_id = 'turn-2' FOR UPDATE NOWAIT"),
+  );
+  await again.release();
+  t.true((await Promise.all(acks)).every((ack) => ack?.type === 'handshake_ack'));
+});

@@ -154,7 +154,9 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
     .map((hello) => organizationIn(seen, hello) ?? hello.organizationId)
     .filter((organizationId, at) => organizationId !== valid[at]?.organizationId);
   const touched = new Set([...valid.map((hello) => hello.organizationId), ...left]);
-  await query(lockOrganizations, [[...touched]]);
+  const locked = await query(lockOrganizations, [[...touched]]);
+  // One that was removed, and may be there again by now, would be waited for by the update: out of turn.
+  if (locked.length < touched.size) throw new LostRace('an organization was removed between two statements');
   if (missing.length > 0) await query(insertInstances, inserted);
   requireAll(valid, (hello) => hello.mayJoin(organizationIn(seen, hello)) && hello.wanted());
 
