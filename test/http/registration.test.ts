@@ -367,3 +367,34 @@ test('who registers second in an organization is told its name, and changes noth
   t.deepEqual(after, before);
   t.like(after, { name: 'Tenant', location: 'Bern', features: { plan: 'gold' } });
 });
+
+test('a registration locks an organization that is removed and comes back meanwhile in its turn', async (t) => {
+  await world.api.post(register, { organization_id: 'turn-b', orchestrator_id: 'turning', name: 'Turning' });
+  await world.sql("INSERT INTO organizations (organization_id, name) VALUES ('turn-a', 'First')");
+  await using gate = await world.hold(
+    "SELECT 1 FROM organizations WHERE organization_id = 'turn-b' FOR UPDATE",
+  );
+  await using removal = await world.hold(
+    "SELECT 1 FROM organizations WHERE organization_id = 'turn-a' FOR UPDATE",
+  );
+  const moved = world.api.post(register, {
+    ...{ organization_id: 'turn-a', orchestrator_id: 'turning', name: 'Turning' },
+  });
+  await removal.awaited();
+  await removal.run("DELETE FROM organizations WHERE organization_id = 'turn-a'");
+  await removal.release();
+  await gate.awaited();
+  await world.sql("INSERT INTO organizations (organization_id, name) VALUES ('turn-a', 'Again')");
+  await using again = await world.hold(
+    "SELECT 1 FROM organizations WHERE organization_id = 'turn-a' FOR UPDATE",
+  );
+  await gate.release();
+  await again.awaited();
+  // Whoever waits for one holds none that comes behind it.
+  await t.notThrowsAsync(
+    world.sql("SELECT 1 FROM organizations WHERE organization_id = 'turn-b' FOR UPDATE NOWAIT"),
+  );
+  await again.release();
+  t.is((await moved).status, 200);
+  t.is((await instanceOf('turning'))?.organization_id, 'turn-a');
+});

@@ -52,6 +52,8 @@ export interface World {
 export interface Held extends AsyncDisposable {
   /** Resolves when so many statements wait, directly or behind each other, for what it holds; one, if not said. */
   awaited(statements?: number): Promise<unknown>;
+  /** Runs one more statement in the transaction. */
+  run(statement: string): Promise<void>;
   /** Ends the transaction. */
   release(): Promise<void>;
 }
@@ -158,13 +160,13 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
     redis,
     sql: (statement, parameters) => database.execute(statement, parameters),
     async hold(statement, parameters) {
-      const { pid, release } = await database.begin(statement, parameters);
+      const { pid, run, release } = await database.begin(statement, parameters);
       const awaited = (statements = 1) =>
         until(`${statements} statements to wait for what is held`, async () => {
           const [found] = await database.execute(waitingStatements, [pid]);
           return Number(found?.count) >= statements;
         });
-      return { awaited, release, [Symbol.asyncDispose]: release };
+      return { awaited, run, release, [Symbol.asyncDispose]: release };
     },
     replica,
     grow,
@@ -222,7 +224,10 @@ async function openPool(url: string) {
         await client.query('COMMIT');
         client.release();
       };
-      return { pid: rows[0]?.pid, release };
+      const run = async (more: string) => {
+        await client.query(more);
+      };
+      return { pid: rows[0]?.pid, run, release };
     },
     close: () => orm.close(true),
   };

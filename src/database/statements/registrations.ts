@@ -61,6 +61,9 @@ export async function writeRegistration(
        ORDER BY organization_id FOR NO KEY UPDATE`,
       [organizationId, orchestratorId],
     );
+    // One that is there again by now would be waited for by the update: out of turn.
+    if (!locked.some((row) => row.organization_id === organizationId))
+      throw new LostRace(`organization ${organizationId} was removed between two statements`);
     const [before] = await query(
       'SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = $1 FOR UPDATE',
       [orchestratorId],
