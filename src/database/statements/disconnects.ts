@@ -1,4 +1,5 @@
 // Owns the statements that turn orchestrators inactive: disconnects, dead replicas, silence.
+import { LostRace } from '../failures.ts';
 import type { Query, Row, Statements } from '../pool.ts';
 
 export interface Connection {
@@ -6,14 +7,23 @@ export interface Connection {
   epoch: number;
 }
 
-/**
- * Locks the organizations of these instances, by id: `$1` are the ids of the instances. Whoever changes an instance does
- * this first; several are then changed in whichever order, as nobody else gets that far.
- */
-export const lockOrganizations = `
+const lockStatement = `
   SELECT organization_id FROM organizations
   WHERE organization_id IN (SELECT organization_id FROM orchestrator_instances WHERE orchestrator_id = ANY ($1::text[]))
   ORDER BY organization_id FOR NO KEY UPDATE`;
+
+/**
+ * Locks the organizations of these instances, by id. Whoever changes an instance does this first; several are then changed
+ * in whichever order, as nobody else gets that far.
+ * @returns the ids of the organizations; those of an instance that moved meanwhile are others
+ */
+export async function lockOrganizations(
+  query: Query,
+  orchestratorIds: readonly string[],
+): Promise<Set<unknown>> {
+  const rows = await query(lockStatement, [orchestratorIds]);
+  return new Set(rows.map((row) => row.organization_id));
+}
 
 const inactivateInstances = `
   WITH gone AS (
@@ -47,6 +57,20 @@ export async function settleOrganizations(query: Query, organizationIds: readonl
 }
 
 /**
+ * The same for the organizations of instances that were just changed.
+ * @throws LostRace when one of them moved before the lock: where it is now others change instances meanwhile
+ */
+export async function settleOrganizationsOf(
+  query: Query,
+  instances: readonly Row[],
+  locked: ReadonlySet<unknown>,
+): Promise<void> {
+  const organizationIds = new Set(instances.map((row) => row.organization_id));
+  if (!organizationIds.isSubsetOf(locked)) throw new LostRace('an instance moved between two statements');
+  await settleOrganizations(query, [...organizationIds]);
+}
+
+/**
  * Turns the instances inactive whose epoch is still the one given, and each organization that has no active
  * instance left. An older epoch changes nothing.
  * @param only.silentBefore if given, only those not heard of since then, and no independent one
@@ -60,12 +84,15 @@ export async function writeDisconnects<C extends Connection>(
 ): Promise<Connection[]> {
   if (connections.length === 0) return [];
   return database.transaction(async (query) => {
-    await query(lockOrganizations, [connections.map((connection) => connection.orchestratorId)]);
+    const locked = await lockOrganizations(
+      query,
+      connections.map((connection) => connection.orchestratorId),
+    );
     const concerned = (await only.ifStill?.(connections)) ?? connections;
     const ids = concerned.map((connection) => connection.orchestratorId);
     const epochs = concerned.map((connection) => connection.epoch);
     const gone = await query(inactivateInstances, [ids, epochs, only.silentBefore ?? null]);
-    await settleOrganizations(query, [...new Set(gone.map((row) => row.organization_id))]);
+    await settleOrganizationsOf(query, gone, locked);
     return gone.map(asConnection);
   });
 }
@@ -112,7 +139,7 @@ export async function markUnhealthy(database: Statements, silentBefore: Date): P
   const silent = asIds(await database.query(find, [silentBefore]));
   if (silent.length === 0) return [];
   return database.transaction(async (query) => {
-    await query(lockOrganizations, [silent]);
+    await lockOrganizations(query, silent);
     const mark = `UPDATE orchestrator_instances SET health_status = 'unhealthy'
       WHERE ${isSilent} AND orchestrator_id = ANY ($2::text[]) RETURNING orchestrator_id`;
     return asIds(await query(mark, [silentBefore, silent]));

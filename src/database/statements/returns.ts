@@ -1,6 +1,6 @@
 // Owns the statement that makes rows active again whose replica was taken for dead and is not.
 import type { Query, Statements } from '../pool.ts';
-import { type Connection, lockOrganizations, settleOrganizations } from './disconnects.ts';
+import { type Connection, lockOrganizations, settleOrganizationsOf } from './disconnects.ts';
 
 export type ReturnOutcome =
   /** The row is active by the word of this replica; `revived` if it was not before. */
@@ -44,10 +44,13 @@ export function writeReturns(
   const ids = connections.map((connection) => connection.orchestratorId);
   const epochs = connections.map((connection) => connection.epoch);
   const write = async (query: Query) => {
-    await query(lockOrganizations, [ids]);
+    const locked = await lockOrganizations(query, ids);
     const rows = await query(reviveInstances, [ids, epochs, nodeId, silentBefore]);
-    const organizations = rows.filter((row) => row.revived === true).map((row) => row.organization_id);
-    await settleOrganizations(query, [...new Set(organizations)]);
+    await settleOrganizationsOf(
+      query,
+      rows.filter((row) => row.revived === true),
+      locked,
+    );
     const byId = new Map(rows.map((row) => [row.orchestrator_id, row]));
     return connections.map((connection) => outcomeOf(connection, byId.get(connection.orchestratorId)));
   };
