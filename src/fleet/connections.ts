@@ -89,10 +89,11 @@ export interface Connections {
   close(connection: Connection, lastBeats: Promise<unknown>): Promise<boolean>;
   /**
    * Brings the presence of one connection in line with its row, which a registration has changed.
+   * @param stillThere whether this connection has not ended meanwhile
    * @returns frames that waited for the orchestrator, oldest first
    * @throws when a store is away
    */
-  refresh(connection: LiveConnection): Promise<Frame[]>;
+  refresh(connection: LiveConnection, stillThere: Found['stillThere']): Promise<Frame[]>;
   /**
    * Brings this replica's presence in Redis in line with its sockets, after Redis was away or lost its data, or this
    * replica was paused and taken for dead. Rows that were turned inactive meanwhile become active again once Postgres
@@ -156,6 +157,14 @@ export function createConnections(dependencies: {
       log.debug({ source: 'connections', error }, `Presence of ${orchestratorId} was not released`);
       return false;
     }
+  }
+
+  async function claimFor(connection: LiveConnection, stillThere: Found['stillThere']) {
+    const claim = await presence.claim(connection.orchestratorId, connection);
+    // It may have ended while the claim was on its way, and its release have gone before.
+    if (claim.accepted && !stillThere(connection))
+      await presence.release(connection.orchestratorId, connection.epoch);
+    return claim;
   }
 
   const returns = createReturns({
@@ -241,15 +250,15 @@ export function createConnections(dependencies: {
       return written || released;
     },
 
-    async refresh(connection) {
+    async refresh(connection, stillThere) {
       const { orchestratorId } = connection;
       const row = await database
         .fork()
         .findOne(OrchestratorInstance, { orchestratorId }, { fields: ['name', 'organization'] });
-      if (row === null) return [];
+      if (row === null || !stillThere(connection)) return [];
       const organization_id = row.organization.organizationId;
       connection.entry = { ...connection.entry, organization_id, name: row.name };
-      const claim = await presence.claim(orchestratorId, connection);
+      const claim = await claimFor(connection, stillThere);
       return claim.accepted ? claim.parked.map(readFrame) : [];
     },
 
@@ -267,10 +276,7 @@ export function createConnections(dependencies: {
       });
       await inChunks(connections, async (connection) => {
         if (!found.stillThere(connection)) return;
-        const claim = await presence.claim(connection.orchestratorId, connection);
-        // It may have ended while the claim was on its way, and its release have gone before.
-        if (claim.accepted && !found.stillThere(connection))
-          await presence.release(connection.orchestratorId, connection.epoch);
+        const claim = await claimFor(connection, found.stillThere);
         if (!claim.accepted) found.superseded(connection, claim.owner);
         else if (claim.parked.length > 0) found.parked(claim.parked.map(readFrame));
       });

@@ -176,13 +176,16 @@ export function openSockets(options: {
     const session = sessions.get(orchestratorId);
     if (session !== undefined && session.connection.epoch <= epoch) session.end(error);
   }
+  // By the epoch: a handshake again on the same socket makes another of it.
+  const has = ({ orchestratorId, epoch }: LiveConnection) =>
+    sessions.get(orchestratorId)?.connection.epoch === epoch;
   async function onRegistered(orchestratorId: string): Promise<void> {
     await sessions.settled(orchestratorId);
     const session = sessions.get(orchestratorId);
     if (session === undefined) return;
     let parked: readonly Frame[] = [];
     try {
-      parked = await context.connections.refresh(session.connection);
+      parked = await context.connections.refresh(session.connection, has);
     } catch (error) {
       log.warn(
         { source: 'socket', orchestrator_id: orchestratorId, reason: reasonOf(error) },
@@ -215,8 +218,7 @@ export function openSockets(options: {
       io.serverSideEmit('registered', orchestratorId);
     },
     connections: () => sessions.all().map((session) => session.connection),
-    // By the epoch: a handshake again on the same socket makes another of it.
-    has: ({ orchestratorId, epoch }) => sessions.get(orchestratorId)?.connection.epoch === epoch,
+    has,
     supersede: ({ orchestratorId }, owner) => void onOwner(orchestratorId, owner),
     async drain({ perSecond, graceMs, withinMs }) {
       draining = true;
