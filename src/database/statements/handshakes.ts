@@ -84,6 +84,7 @@ const insertInstances = `
   FROM ${input} WHERE epoch IS NULL ORDER BY orchestrator_id
   ON CONFLICT DO NOTHING`;
 
+// $2 are the organizations again: how many the JSON has the planner does not know, and would read the table whole.
 const update = `
   WITH h AS MATERIALIZED (SELECT * FROM ${input}), instance AS (
     UPDATE orchestrator_instances i
@@ -103,7 +104,7 @@ const update = `
         location = CASE WHEN t.namesake THEN COALESCE(t.location, o.location) ELSE o.location END,
         features = CASE WHEN t.namesake THEN COALESCE(t.features, o.features) ELSE o.features END,
         metadata = CASE WHEN t.namesake THEN COALESCE(t.metadata, o.metadata) ELSE o.metadata END
-    FROM ${tenantsOf('h')} t WHERE o.organization_id = t.organization_id
+    FROM ${tenantsOf('h')} t WHERE o.organization_id = t.organization_id AND o.organization_id = ANY ($2::text[])
     RETURNING o.organization_id, o.settings
   )
   SELECT instance.*, organization.settings FROM instance JOIN organization USING (organization_id)`;
@@ -160,7 +161,8 @@ async function write(query: Query, hellos: readonly Introduction[]): Promise<Map
   if (missing.length > 0) await query(insertInstances, inserted);
   requireAll(valid, (hello) => hello.mayJoin(organizationIn(seen, hello)) && hello.wanted());
 
-  for (const row of await query(update, parameters))
+  const named = valid.map((hello) => hello.organizationId);
+  for (const row of await query(update, [...parameters, named]))
     outcomes.set(String(row.orchestrator_id), {
       kind: 'introduced',
       epoch: Number(row.connection_epoch),
