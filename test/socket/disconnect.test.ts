@@ -175,29 +175,32 @@ test('a disconnect of one that is moved meanwhile leaves its new organization as
 });
 
 // Alone: the lock of a table keeps the others waiting, one for another.
-test.serial('one that disconnects while its registration is being brought to its presence does not come back into it', async (t) => {
-  const orchestrator = await connect('renamed-1');
-  const row = await world.hold(
-    "SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'renamed-1' FOR UPDATE",
-  );
-  await using stack = new AsyncDisposableStack();
-  stack.use(row);
-  const registered = api.post('/api/v1/internal/orchestrators/register', {
-    ...{ organization_id: 'renamed-1', orchestrator_id: 'renamed-1', name: 'Renamed' },
-  });
-  await row.awaited();
-  // Behind the registration, and before the look at what it wrote.
-  const table = world.hold('LOCK TABLE orchestrator_instances');
-  await row.awaited(2);
-  await row.release();
-  const held = stack.use(await table);
-  t.is((await registered).status, 200);
-  await held.awaited();
-  orchestrator.close();
-  await until('its presence to end', async () => !(await isLive('renamed-1')));
-  await held.release();
-  await inactive('renamed-1');
-  // A later claim is answered behind an earlier one.
-  await connect('renamed-2');
-  t.false(await isLive('renamed-1'));
-});
+test.serial(
+  'one that disconnects while its registration is being brought to its presence does not come back into it',
+  async (t) => {
+    const orchestrator = await connect('renamed-1');
+    const row = await world.hold(
+      "SELECT 1 FROM orchestrator_instances WHERE orchestrator_id = 'renamed-1' FOR UPDATE",
+    );
+    await using stack = new AsyncDisposableStack();
+    stack.use(row);
+    const registered = api.post('/api/v1/internal/orchestrators/register', {
+      ...{ organization_id: 'renamed-1', orchestrator_id: 'renamed-1', name: 'Renamed' },
+    });
+    await row.awaited();
+    // Behind the registration, and before the look at what it wrote.
+    const table = world.hold('LOCK TABLE orchestrator_instances');
+    await row.awaited(2);
+    await row.release();
+    const held = stack.use(await table);
+    t.is((await registered).status, 200);
+    await held.awaited();
+    orchestrator.close();
+    await until('its presence to end', async () => !(await isLive('renamed-1')));
+    await held.release();
+    await inactive('renamed-1');
+    // A later claim is answered behind an earlier one.
+    await connect('renamed-2');
+    t.false(await isLive('renamed-1'));
+  },
+);
