@@ -22,6 +22,8 @@ function connect(t: ExecutionContext, orchestratorId: string, token: Orchestrato
   t.teardown(orchestrator.stop);
   return { ...orchestrator, orchestrator, events };
 }
+/** In whole seconds, so up to one less; and a test whose token ends before it is let in is of something else. */
+const lifeMs = 5_000;
 const valid = (subject: string, forMs: number) =>
   tokenOf(key, 'orchestrator', { subject, expiresAtMs: Date.now() + forMs });
 
@@ -29,7 +31,7 @@ test('it sends its token, and renews it before it ends: one connection outlives 
   let asked = 0;
   const { orchestrator, events } = connect(t, 'renews', () => {
     asked += 1;
-    return valid('renews', 3_000);
+    return valid('renews', lifeMs);
   });
   await until('the third token', () => asked >= 3);
   await orchestrator.beat();
@@ -46,7 +48,7 @@ test('with a token that is not renewed it comes back with the next', async (t) =
   const next = () => {
     asked += 1;
     if (asked === 2) return 'nonsense';
-    return valid('late', asked === 1 ? 2_000 : 60_000);
+    return valid('late', asked === 1 ? lifeMs : 60_000);
   };
   const { orchestrator, events } = connect(t, 'late', next);
   await until(
