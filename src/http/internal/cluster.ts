@@ -25,7 +25,7 @@ const logLine = z
     id: z
       .string()
       .regex(/^\d+-\d+$/)
-      .describe('Sorts like time, unique in the cluster'),
+      .describe('Two numbers, that sort like time: by the first, then by the second; unique in the cluster'),
     timestamp: time,
     level: z.enum(logLevels),
     message: z.string(),
