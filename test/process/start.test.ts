@@ -160,7 +160,7 @@ interface Started {
   /** Exit code and signal. */
   readonly ended: Promise<unknown[]>;
   output(): string;
-  /** Resolves to the url of the ready line. */
+  /** Resolves to the url of the ready line, once all that a start says has been read. */
   ready(): Promise<string>;
 }
 
@@ -201,7 +201,9 @@ function start(
       output += chunk.toString();
     });
   }
-  const urlInOutput = () => /^Moolai Controller ready at (http:\/\/\S+)$/m.exec(output)?.[1];
+  // The lines that follow it are other writes, which may come later.
+  const urlInOutput = () =>
+    /^Moolai Controller ready at (http:\/\/\S+)$.*^Ctrl-C stops everything/ms.exec(output)?.[1];
   return {
     child,
     ended,
