@@ -14,6 +14,8 @@ export interface HeartbeatOf {
   orchestratorId: string;
   /** The connection's, absent for a heartbeat over HTTP. */
   epoch?: number;
+  /** Where the connection has it; if not said, in the organization of its own id. */
+  organizationId?: string;
   healthStatus?: Health | undefined;
   features?: unknown;
 }
@@ -58,6 +60,7 @@ export function createHeartbeats(dependencies: {
       return {
         ...newer,
         epoch: connected.epoch,
+        organizationId: connected.organizationId,
         nodeId: connected.nodeId,
         features: newer.features ?? older.features,
         atMs: Math.max(older.atMs, newer.atMs),
@@ -125,11 +128,15 @@ export function createHeartbeats(dependencies: {
     beats.enter(beat.orchestratorId, beat, new Entered(beat, outcome));
   }
 
-  const take: Heartbeats['take'] = ({ orchestratorId, epoch, healthStatus = 'healthy', features }, outcome) =>
+  const take: Heartbeats['take'] = (
+    { orchestratorId, epoch, organizationId = orchestratorId, healthStatus = 'healthy', features },
+    outcome,
+  ) =>
     enter(
       {
         orchestratorId,
         epoch: epoch ?? null,
+        organizationId,
         nodeId: epoch === undefined ? null : nodeId,
         healthStatus,
         features,

@@ -63,10 +63,10 @@ class ConnectionBeats implements Beats {
         retry_after_ms: heartbeatIntervalMs,
       });
     else {
-      const { orchestratorId, epoch } = session.connection;
+      const { orchestratorId, epoch, entry } = session.connection;
       this.#waiting += 1;
       heartbeats.take(
-        { orchestratorId, epoch, healthStatus: beat.health_status },
+        { orchestratorId, epoch, organizationId: entry.organization_id, healthStatus: beat.health_status },
         new TakenBeat(this, session, reply),
       );
     }

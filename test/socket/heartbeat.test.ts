@@ -73,8 +73,8 @@ test('a heartbeat whose row is changed whenever it waits for its organization is
     },
     [
       {
-        ...{ orchestratorId: 'beat-busy', epoch, nodeId: 'node-busy', healthStatus: 'degraded' },
-        ...{ features: undefined, atMs },
+        ...{ orchestratorId: 'beat-busy', epoch, organizationId: 'beat-busy', nodeId: 'node-busy' },
+        ...{ healthStatus: 'degraded', features: undefined, atMs },
       },
     ],
   );

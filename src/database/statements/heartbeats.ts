@@ -8,6 +8,8 @@ export interface Beat {
   orchestratorId: string;
   /** The socket's epoch, or null for a heartbeat over HTTP, which claims no connection. */
   epoch: number | null;
+  /** Where the orchestrator is as far as its connection knows; a guess, which costs a second look where it is wrong. */
+  organizationId: string;
   nodeId: string | null;
   healthStatus: Health;
   /** Absent: stays as it is. */
@@ -26,59 +28,77 @@ export type BeatOutcome =
   /** There is no row, or it is that of a successor under the same id, which was never connected: nothing was written. */
   | { kind: 'unknown'; hasSuccessor: boolean };
 
+interface BeatStatementParts {
+  /** The heartbeats to be written, and where their orchestrators are said to be. */
+  readonly source: 'beat' | 'counting';
+  /** What makes that of `beat`. */
+  readonly look?: string;
+  /** Rows about those that were not written. */
+  readonly others?: string;
+}
+
 /**
- * One statement, one commit. The independence flag and the epoch are read by the statement that writes, behind the lock
- * of the organization: whoever changes an instance holds that first, and takes several by id. So instances need no
- * order of their own, and no lock but that of their update.
+ * One statement, one commit. Independence, epoch and organization are asked by the part that writes, behind the lock of
+ * the organization: whoever changes an instance holds that first, and takes several by id. So instances need no order
+ * of their own, and no lock but that of their update.
  *
  * How it is asked is for speed. Lists that end early are padded: nearly all are `healthy`, with the features that they
- * have. The planner does not see how long they are, and takes the index for each row; tables of ten thousand rows it
- * would read whole. An instance is looked up once, and updated where it was found; an
- * organization by its id, so that a change of it that was waited for is followed. What was written as it was told has no
- * row in the answer.
+ * have, in the organization of their own id. The planner does not see how long the lists are, and takes the index for
+ * each row; tables of ten thousand rows it would read whole. `IS TRUE` keeps it from the index of those of an
+ * organization, of which there may be thousands. What was written as it was told has no row in the answer.
  */
-const createBeatStatement = (found: string) => `
-  WITH beat AS (
+const createBeatStatement = ({ source, look = '', others = '' }: BeatStatementParts) => `
+  WITH beat AS MATERIALIZED (
     SELECT b.n, b.orchestrator_id, b.epoch, to_timestamp($4::float8 + b.after_ms / 1000.0)::timestamptz(3) AS at,
       COALESCE(b.health_status, 'healthy') AS health_status, b.features::jsonb AS features,
-      CASE WHEN b.epoch IS NOT NULL THEN $7::text END AS node_id
+      CASE WHEN b.epoch IS NOT NULL THEN $7::text END AS node_id,
+      COALESCE(b.organization_id, b.orchestrator_id) AS organization_id
     FROM unnest((SELECT $1::text[]), (SELECT $2::bigint[]), (SELECT $3::integer[]), (SELECT $5::text[]),
-      (SELECT $6::text[])) WITH ORDINALITY AS b (orchestrator_id, epoch, after_ms, health_status, features, n)
-  ), known AS MATERIALIZED (
-    SELECT b.*, i.ctid AS place, i.organization_id, i.is_independent, i.connection_epoch, i.node_id AS owner,
-      NOT i.is_independent AND (b.epoch IS NULL OR i.connection_epoch = b.epoch) AS counts
-    FROM beat b JOIN orchestrator_instances i USING (orchestrator_id)
-  ), tenant AS MATERIALIZED (
-    SELECT o.organization_id, k.at
-    FROM organizations o
-    JOIN (SELECT organization_id, max(at) AS at FROM known WHERE counts GROUP BY organization_id) k
-      USING (organization_id)
-    ORDER BY o.organization_id FOR NO KEY UPDATE OF o
+      (SELECT $6::text[]), (SELECT $8::text[])) WITH ORDINALITY
+      AS b (orchestrator_id, epoch, after_ms, health_status, features, organization_id, n)
+  ), ${look}tenant AS MATERIALIZED (
+    SELECT organization_id FROM organizations WHERE organization_id IN (SELECT organization_id FROM ${source})
+    ORDER BY organization_id FOR NO KEY UPDATE
   ), written AS (
     UPDATE orchestrator_instances i
-    SET last_seen = GREATEST(i.last_seen, k.at), status = 'active', health_status = k.health_status,
-        node_id = COALESCE(k.node_id, i.node_id), features = COALESCE(k.features, i.features)
-    FROM known k
-    WHERE (SELECT count(*) FROM tenant) >= 0 AND k.counts AND ${found}
-      AND i.orchestrator_id = k.orchestrator_id AND i.organization_id = k.organization_id
-      AND NOT i.is_independent AND (k.epoch IS NULL OR i.connection_epoch = k.epoch)
-    RETURNING k.n, i.organization_id, i.last_seen, k.at
+    SET last_seen = GREATEST(i.last_seen, b.at), status = 'active', health_status = b.health_status,
+        node_id = COALESCE(b.node_id, i.node_id), features = COALESCE(b.features, i.features)
+    FROM ${source} b
+    WHERE (SELECT count(*) FROM tenant) >= 0
+      AND i.orchestrator_id = b.orchestrator_id AND (i.organization_id = b.organization_id) IS TRUE
+      AND NOT i.is_independent AND (b.epoch IS NULL OR i.connection_epoch = b.epoch)
+    RETURNING b.n, i.organization_id, i.last_seen, b.at
   ), tenant_written AS (
-    UPDATE organizations o SET last_seen = GREATEST(o.last_seen, t.at), status = 'active'
-    FROM tenant t
-    WHERE o.organization_id = t.organization_id
-      AND (t.organization_id IN (SELECT organization_id FROM written)) IS TRUE
+    UPDATE organizations o SET last_seen = GREATEST(o.last_seen, w.last_seen), status = 'active'
+    FROM (SELECT organization_id, max(last_seen) AS last_seen FROM written GROUP BY organization_id) w
+    WHERE o.organization_id = w.organization_id
   )
   SELECT NULL AS n, CASE WHEN count(*) < cardinality($1) THEN COALESCE(array_agg(n::integer), '{}') END AS written,
     NULL::boolean AS is_independent, NULL::bigint AS connection_epoch, NULL AS owner, NULL::float8 AS last_seen_ms
   FROM written
-  UNION ALL SELECT n::text, NULL, is_independent, connection_epoch, owner, NULL FROM known WHERE NOT counts
   UNION ALL SELECT n::text, NULL, NULL, NULL, NULL, extract(epoch FROM last_seen)::float8 * 1000
-  FROM written WHERE last_seen <> at`;
+  FROM written WHERE last_seen <> at${others}`;
 
-const beatStatement = createBeatStatement('i.ctid = k.place');
-/** The same for rows that were changed between the look and the write: wherever they are by then. */
-const followStatement = createBeatStatement('true');
+/** Writes whoever is where they are expected, as nearly all are, and says nothing of the others. */
+const beatStatement = createBeatStatement({ source: 'beat' });
+
+/** Of anybody: looks where they are, and tells who is not written why. */
+const lookStatement = createBeatStatement({
+  look: `known AS MATERIALIZED (
+    SELECT b.n, b.orchestrator_id, b.epoch, b.at, b.health_status, b.features, b.node_id,
+      i.organization_id, i.is_independent, i.connection_epoch, i.node_id AS owner
+    FROM beat b JOIN orchestrator_instances i USING (orchestrator_id)
+  ), counting AS (
+    SELECT * FROM known WHERE NOT is_independent AND (epoch IS NULL OR connection_epoch = epoch)
+  ), `,
+  source: 'counting',
+  others: `
+  UNION ALL SELECT n::text, NULL, is_independent, connection_epoch, owner, NULL FROM known
+  WHERE n NOT IN (SELECT n FROM counting)`,
+});
+
+/** Of those written, where not all are. */
+const ordinals = z.array(z.int()).nullable();
 
 const mostAttempts = 4;
 
@@ -90,10 +110,35 @@ const findKnown =
  * its order.
  * @throws when Postgres cannot be asked, or orchestrators moved whenever they were looked at
  */
-export const writeBeats = (query: Query, beats: readonly Beat[]): Promise<BeatOutcome[]> =>
-  write(query, beats, mostAttempts);
+export async function writeBeats(query: Query, beats: readonly Beat[]): Promise<BeatOutcome[]> {
+  const expected = await write(query, beatStatement, beats);
+  const others = beats.filter((_, at) => expected[at] === undefined);
+  const found = (others.length === 0 ? [] : await writeLooking(query, others, mostAttempts)).values();
+  return expected.map((outcome) => outcome ?? found.next().value ?? unknown);
+}
 
-async function write(query: Query, beats: readonly Beat[], attempts: number): Promise<BeatOutcome[]> {
+async function writeLooking(query: Query, beats: readonly Beat[], attempts: number): Promise<BeatOutcome[]> {
+  const outcomes = await write(query, lookStatement, beats);
+  const rest = beats.filter((_, at) => outcomes[at] === undefined);
+  if (rest.length > 0) {
+    const rows = await query(findKnown, [rest.map((beat) => beat.orchestratorId)]);
+    const known = new Set(rows.map((row) => row.orchestrator_id));
+    // Who changed between the look and the write.
+    const moved = rest.filter((beat) => known.has(beat.orchestratorId));
+    if (moved.length > 0 && attempts === 1)
+      throw new LostRace(`${moved.length} orchestrators moved between two looks`);
+    const again = moved.length === 0 ? [] : await writeLooking(query, moved, attempts - 1);
+    for (const [at, beat] of moved.entries()) outcomes[beats.indexOf(beat)] = again[at];
+  }
+  return outcomes.map((outcome) => outcome ?? unknown);
+}
+
+/** @returns what became of each, as far as the statement tells */
+async function write(
+  query: Query,
+  statement: string,
+  beats: readonly Beat[],
+): Promise<(BeatOutcome | undefined)[]> {
   const firstMs = beats.reduce((least, beat) => Math.min(least, beat.atMs), Number.POSITIVE_INFINITY);
   const parameters = [
     beats.map((beat) => beat.orchestratorId),
@@ -103,13 +148,10 @@ async function write(query: Query, beats: readonly Beat[], attempts: number): Pr
     upToLast(beats.map((beat) => (beat.healthStatus === 'healthy' ? null : beat.healthStatus))),
     upToLast(beats.map((beat) => (beat.features === undefined ? null : JSON.stringify(beat.features)))),
     beats.find((beat) => beat.nodeId !== null)?.nodeId ?? null,
+    upToLast(beats.map((beat) => (beat.organizationId === beat.orchestratorId ? null : beat.organizationId))),
   ];
-  const [summary, ...others] = await query(
-    attempts === mostAttempts ? beatStatement : followStatement,
-    parameters,
-    { prepared: true },
-  );
-  const written = z.array(z.int()).nullable().parse(summary?.written);
+  const [summary, ...others] = await query(statement, parameters, { prepared: true });
+  const written = ordinals.parse(summary?.written);
   const outcomes: (BeatOutcome | undefined)[] =
     written === null ? beats.map(asWritten) : new Array(beats.length).fill(undefined);
   for (const n of written ?? []) {
@@ -120,29 +162,11 @@ async function write(query: Query, beats: readonly Beat[], attempts: number): Pr
     const beat = beats[Number(row.n) - 1];
     if (beat !== undefined) outcomes[Number(row.n) - 1] = outcomeOf(beat, row);
   }
-  await settleRest(query, { beats, outcomes, attempts });
-  return outcomes.map((outcome) => outcome ?? { kind: 'unknown', hasSuccessor: false });
+  return outcomes;
 }
 
-/** Whom the statement did not find, and who changed between its look and its write. */
-async function settleRest(
-  query: Query,
-  {
-    beats,
-    outcomes,
-    attempts,
-  }: { beats: readonly Beat[]; outcomes: (BeatOutcome | undefined)[]; attempts: number },
-): Promise<void> {
-  const rest = beats.filter((_, at) => outcomes[at] === undefined);
-  if (rest.length === 0) return;
-  const rows = await query(findKnown, [rest.map((beat) => beat.orchestratorId)]);
-  const known = new Set(rows.map((row) => row.orchestrator_id));
-  const moved = rest.filter((beat) => known.has(beat.orchestratorId));
-  if (moved.length === 0) return;
-  if (attempts === 1) throw new LostRace(`${moved.length} orchestrators moved between two looks`);
-  const again = await write(query, moved, attempts - 1);
-  for (const [at, beat] of moved.entries()) outcomes[beats.indexOf(beat)] = again[at];
-}
+/** There is no row. */
+const unknown: BeatOutcome = { kind: 'unknown', hasSuccessor: false };
 
 function asWritten(beat: Beat): BeatOutcome {
   return { kind: 'processed', lastSeenMs: beat.atMs };
