@@ -29,7 +29,7 @@ export type Called = z.infer<typeof resultSchema>;
 export interface CallingLoad extends AsyncDisposable {
   /**
    * Calls for so long, each caller as soon as it is answered to the end.
-   * @throws when an answer is neither 200 nor 304
+   * @throws when an answer is neither a 304 nor a 200 with a Content-Length, or a connection is closed
    */
   call: Measure<z.input<typeof requestSchema>, Called>;
 }
