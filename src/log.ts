@@ -54,14 +54,20 @@ export function createLogs(options: {
   ring: LineSink;
 }): Logs {
   const sinks: pino.StreamEntry<pino.Level>[] = [];
-  if (options.level !== 'silent')
-    sinks.push({ level: asLevel(options.level), stream: pino.destination({ dest: 1, sync: false }) });
+  if (options.level !== 'silent') sinks.push({ level: asLevel(options.level), stream: openStandardOutput() });
   if (options.ringLevel !== 'silent') sinks.push({ level: asLevel(options.ringLevel), stream: options.ring });
   const informed = sinks.map(({ stream, level = 'info' }) => ({
     stream,
     level: isBelow('info', level) ? ('info' as const) : level,
   }));
   return { log: loggerTo(sinks, options.nodeId), audit: loggerTo(informed, options.nodeId) };
+}
+
+/** Never waits for whoever reads it; what is not out yet when the process ends is written then. */
+function openStandardOutput(): LineSink {
+  // Of texts that wait it would make one, and measure that anew for each line that is added.
+  const output = pino.destination({ dest: 1, sync: false, contentMode: 'buffer' });
+  return { write: (line) => void Reflect.apply(output.write, output, [Buffer.from(line)]) };
 }
 
 function loggerTo(sinks: pino.StreamEntry<pino.Level>[], nodeId: string): Log {

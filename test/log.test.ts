@@ -1,4 +1,6 @@
 // What a line of the log tells of a failure, and what it keeps to itself.
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
 import test from 'ava';
 import { openDatabase } from '../src/database/database.ts';
 import { Organization } from '../src/database/organizations.ts';
@@ -177,4 +179,18 @@ test('a credential in what went wrong is hidden, whichever part of the line tell
   t.is(JSON.parse(lines[0] ?? '').message, 'failed at postgres://[hidden]@db/x');
   t.is(JSON.parse(lines[2] ?? '').reason, 'no connection to postgres://[hidden]@db/x');
   t.is(last().message, 'Postgres is away: no connection to postgres://[hidden]@db/x');
+});
+
+test('on standard output every line is whole and in its turn, more at once than are written at once', async (t) => {
+  const count = 2_000;
+  const script = `
+    import { createLogs } from ${JSON.stringify(new URL('../src/log.ts', import.meta.url).href)};
+    const { log } = createLogs({ level: 'info', ringLevel: 'silent', nodeId: 'node-1', ring: { write() {} } });
+    for (let nth = 0; nth < ${count}; nth += 1) log.info({ nth }, '港 🚢'.repeat(nth % 50));
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script]);
+  const lines = (await text(child.stdout)).trimEnd().split('\n');
+  t.is(lines.length, count);
+  for (const [nth, line] of lines.entries())
+    t.like(JSON.parse(line), { nth, message: '港 🚢'.repeat(nth % 50) });
 });
