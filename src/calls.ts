@@ -19,9 +19,13 @@ export interface Calls {
 export function trackCalls(http: Server): Calls {
   const inHand = new Set<IncomingMessage>();
   const connections = new Set<Socket>();
+  // One for all connections: there are thousands.
+  function onClose(this: Socket): void {
+    connections.delete(this);
+  }
   http.on('connection', (socket: Socket) => {
     connections.add(socket);
-    socket.once('close', () => connections.delete(socket));
+    socket.on('close', onClose);
   });
   http.on('request', (request: IncomingMessage) => {
     inHand.add(request);

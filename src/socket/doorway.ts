@@ -1,9 +1,7 @@
 // Owns the pace at which new connections are let in, so that a fleet that comes back at once does not hold the event loop.
 import type { IncomingMessage } from 'node:http';
+import type { Step } from './entrance.ts';
 import { isOfConnection } from './path.ts';
-
-/** As a middleware of Engine.IO. */
-export type Doorway = (request: IncomingMessage, response: unknown, next: () => void) => void;
 
 const tickMs = 20;
 /** So much of a second's connections may come at once. */
@@ -18,20 +16,24 @@ export function createDoorway(options: {
   now(): number;
   /** Whether nobody is let in any more: who waits is hung up on. */
   closing(): boolean;
-}): Doorway {
+}): Step {
   const { connectionsPerSecond, now } = options;
   const most = Math.max(1, connectionsPerSecond * burst);
   const queue: { request: IncomingMessage; next: () => void }[] = [];
   let places = most;
   let countedAtMs = now();
 
+  function count(): void {
+    places = Math.min(most, places + ((now() - countedAtMs) / 1_000) * connectionsPerSecond);
+    countedAtMs = now();
+  }
+
   function letIn(): void {
     if (options.closing()) {
       for (const { request } of queue.splice(0)) request.socket.destroy();
       return;
     }
-    places = Math.min(most, places + ((now() - countedAtMs) / 1_000) * connectionsPerSecond);
-    countedAtMs = now();
+    count();
     while (places >= 1 && queue.length > 0) {
       const { request, next } = queue.shift() ?? {};
       // Who has given up meanwhile takes no place.
@@ -45,6 +47,13 @@ export function createDoorway(options: {
 
   return (request, _response, next) => {
     if (isOfConnection(request)) return next();
+    if (queue.length === 0 && !options.closing() && !request.socket.destroyed) {
+      count();
+      if (places >= 1) {
+        places -= 1;
+        return next();
+      }
+    }
     // Between HTTP's listeners and the websocket's a lost connection would be an error that nobody handles.
     request.socket.on('error', ignore);
     queue.push({ request, next });

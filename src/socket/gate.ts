@@ -7,6 +7,7 @@ import type { Metrics } from '../metrics.ts';
 import { createPacedWarning } from '../paced-warning.ts';
 import { answerPlainly, type PlainAnswer, plainHeaders, writePlainly } from '../plain-answer.ts';
 import type { RateLimit } from '../redis/rate-limits.ts';
+import type { Step } from './entrance.ts';
 import { isOfConnection } from './path.ts';
 
 type Reason = 'origin' | 'rate' | 'full';
@@ -14,8 +15,8 @@ type Reason = 'origin' | 'rate' | 'full';
 /** How long one that found no room waits before it asks again; another replica may have some. */
 const fullRetrySeconds = 5;
 
-/** Call before any other middleware of the engine: it may answer in their place. */
-export function guardGate(options: {
+/** Comes before any other step: it may answer in their place. */
+export function createGate(options: {
   engine: Server['engine'];
   corsOrigins: readonly string[];
   handshakes: RateLimit;
@@ -24,7 +25,7 @@ export function guardGate(options: {
   clock: Clock;
   metrics: Metrics;
   log: Log;
-}): void {
+}): Step {
   const { engine, corsOrigins, connectionsPerReplica, log } = options;
   /** Let pass, but not connected yet: they wait at the door, or are on their way. */
   const entering = new Map<IncomingMessage, () => void>();
@@ -32,7 +33,21 @@ export function guardGate(options: {
 
   engine.on('connection', ({ request }: { request: IncomingMessage }) => entering.get(request)?.());
 
-  engine.use((request: IncomingMessage, response: unknown, next: () => void) => {
+  function refuse(request: IncomingMessage, response: unknown, reason: Reason, answer: PlainAnswer): void {
+    options.metrics.refusedConnections.inc({ reason });
+    log.debug({ source: 'socket' }, `A connection was refused: ${answer.message}`);
+    if (response instanceof ServerResponse) {
+      answerPlainly(response, answer, options.clock);
+      return;
+    }
+    const { socket } = request;
+    socket.on('error', ignore);
+    writePlainly(socket, answer, options.clock);
+    // HTTP's time-outs look after it no more.
+    socket.once('finish', () => socket.destroy());
+  }
+
+  return (request, response: unknown, next) => {
     if (response instanceof ServerResponse)
       for (const [name, value] of Object.entries(plainHeaders)) response.setHeader(name, value);
     if (isForeign(request, corsOrigins))
@@ -75,21 +90,7 @@ export function guardGate(options: {
       request.socket.off('error', ignore);
       next();
     });
-  });
-
-  function refuse(request: IncomingMessage, response: unknown, reason: Reason, answer: PlainAnswer): void {
-    options.metrics.refusedConnections.inc({ reason });
-    log.debug({ source: 'socket' }, `A connection was refused: ${answer.message}`);
-    if (response instanceof ServerResponse) {
-      answerPlainly(response, answer, options.clock);
-      return;
-    }
-    const { socket } = request;
-    socket.on('error', ignore);
-    writePlainly(socket, answer, options.clock);
-    // HTTP's time-outs look after it no more.
-    socket.once('finish', () => socket.destroy());
-  }
+  };
 }
 
 /**

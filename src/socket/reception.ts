@@ -109,10 +109,14 @@ export async function receive(
       place?.leave();
       sessions.expect(id, opened);
     },
-  }).finally(() => place?.leave());
+  });
   // A stop waits for it: what it commits must be undone or told.
-  context.departing(opened.catch(() => undefined));
-  await opened;
+  context.departing(opened);
+  try {
+    await opened;
+  } finally {
+    place?.leave();
+  }
 }
 
 function refuse({ identity, notices, session }: Visitor, id: string, refusal: SocketError, log: Log): void {

@@ -1,11 +1,14 @@
 // Owns how much may wait to be read on one connection: who lets more gather is cut off, and the memory freed.
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Server, Socket } from 'socket.io';
+import type { Step } from './entrance.ts';
 
 type Connection = Socket['conn'];
 type Transport = Connection['transport'];
 
 export interface SendBuffers {
+  /** Notes through which response a poll is answered. */
+  readonly note: Step;
   /**
    * Watches a connection from now on. A packet that would bring what waits on it over the bound ends it instead,
    * at once and without a goodbye, which nobody would read; `onExceeded` is called before that.
@@ -31,10 +34,6 @@ export function createSendBuffers(engine: Server['engine'], limitBytes: number):
   const watched = new Map<Connection, Waiting>();
   // Engine.IO tells which poll it answers, but not through which response.
   const responses = new WeakMap<IncomingMessage, ServerResponse>();
-  engine.use((request: IncomingMessage, response: ServerResponse, next: () => void) => {
-    if (response instanceof ServerResponse) responses.set(request, response);
-    next();
-  });
 
   function bytesOf(conn: Connection, waiting: Waiting): number {
     if (conn.transport.writable) waiting.taken = 0;
@@ -82,6 +81,10 @@ export function createSendBuffers(engine: Server['engine'], limitBytes: number):
   });
 
   return {
+    note(request, response, next) {
+      if (response instanceof ServerResponse) responses.set(request, response);
+      next();
+    },
     watch(conn, onExceeded) {
       const waiting: Waiting = { queued: 0, taken: 0, unread: undefined, onExceeded };
       watched.set(conn, waiting);

@@ -14,7 +14,8 @@ import type { RateLimit } from '../redis/rate-limits.ts';
 import { openAdapter } from './adapter.ts';
 import { type ConversationContext, startConversation } from './conversation.ts';
 import { createDoorway } from './doorway.ts';
-import { guardGate } from './gate.ts';
+import { inTurn } from './entrance.ts';
+import { createGate } from './gate.ts';
 import { createIdentification } from './identity.ts';
 import { routeExactly, socketPath } from './path.ts';
 import type { SocketError } from './protocol.ts';
@@ -22,7 +23,7 @@ import { spread } from './reception.ts';
 import { boundReflexes } from './reflexes.ts';
 import { createSendBuffers } from './send-buffer.ts';
 import { createSessions } from './sessions.ts';
-import { shedAnswers, shedRequest } from './shed.ts';
+import { shedAnswer, shedRequest } from './shed.ts';
 import { Websockets } from './websockets.ts';
 
 /** What one replica tells all others, through the adapter. */
@@ -134,11 +135,16 @@ export function openSockets(options: {
     adapter: openAdapter(redis, keys),
   });
   routeExactly(options.http, io, others);
-  guardGate({ ...options, ...options.context, engine: io.engine });
-  io.engine.use(createDoorway({ ...options, now: () => performance.now(), closing: () => closing }));
   const sendBuffers = createSendBuffers(io.engine, options.sendBufferBytes);
+  io.engine.use(
+    inTurn([
+      createGate({ ...options, ...options.context, engine: io.engine }),
+      createDoorway({ ...options, now: () => performance.now(), closing: () => closing }),
+      sendBuffers.note,
+      shedAnswer,
+    ]),
+  );
   boundReflexes({ ...options.context, engine: io.engine, limitBytes: options.sendBufferBytes });
-  shedAnswers(io);
   io.engine.on('connection_error', ({ req, code, message }: RefusedConnection) => {
     // It is destroyed next, with all that is held back.
     req.socket.uncork();
@@ -156,7 +162,8 @@ export function openSockets(options: {
     draining: () => draining,
     departing(written) {
       departures.add(written);
-      void written.finally(() => departures.delete(written));
+      const done = () => departures.delete(written);
+      written.then(done, done);
     },
   };
   io.use(createIdentification({ ...context, addressOf: options.addressOf }));
@@ -253,7 +260,7 @@ export function openSockets(options: {
       const grace = setTimeout(() => options.calls.drop(), callGraceMs);
       await io.close();
       clearTimeout(grace);
-      await Promise.all(departures);
+      await Promise.allSettled(departures);
     },
   };
 }

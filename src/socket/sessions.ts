@@ -42,7 +42,7 @@ export interface Sessions {
 
 export function createSessions(): Sessions {
   const byId = new Map<string, Session>();
-  const opening = new Map<string, Set<Promise<unknown>>>();
+  const opening = new Map<string, Promise<unknown>>();
 
   return {
     enter(session) {
@@ -59,16 +59,16 @@ export function createSessions(): Sessions {
     },
     get: (orchestratorId) => byId.get(orchestratorId),
     async settled(orchestratorId) {
-      await Promise.allSettled([...(opening.get(orchestratorId) ?? [])]);
+      await opening.get(orchestratorId)?.catch(() => undefined);
     },
     expect(orchestratorId, promise) {
-      const all = opening.get(orchestratorId) ?? new Set();
-      opening.set(orchestratorId, all.add(promise));
+      const before = opening.get(orchestratorId);
+      const all = before === undefined ? promise : Promise.allSettled([before, promise]);
+      opening.set(orchestratorId, all);
       const done = () => {
-        all.delete(promise);
-        if (all.size === 0 && opening.get(orchestratorId) === all) opening.delete(orchestratorId);
+        if (opening.get(orchestratorId) === all) opening.delete(orchestratorId);
       };
-      promise.then(done, done);
+      all.then(done, done);
     },
     all: () => [...byId.values()],
     get size() {

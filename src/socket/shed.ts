@@ -1,6 +1,7 @@
 // Owns what only the making of a connection needs: let go once it is made, or each would keep kilobytes of it.
-import { type IncomingMessage, ServerResponse } from 'node:http';
-import type { Server, Socket } from 'socket.io';
+import { ServerResponse } from 'node:http';
+import type { Socket } from 'socket.io';
+import type { Step } from './entrance.ts';
 
 /** As Socket.IO describes how somebody came; nobody asks once who it is is known. */
 const forgotten: Socket['handshake'] = Object.freeze({
@@ -15,14 +16,12 @@ const forgotten: Socket['handshake'] = Object.freeze({
   auth: {},
 });
 
-/** Call behind any other middleware of the engine: the answer to an upgrade is complete then. */
-export function shedAnswers({ engine }: Pick<Server, 'engine'>): void {
-  engine.use((_request: IncomingMessage, response: object, next: () => void) => {
-    // Engine.IO's own of an upgrade lives as long as the connection, and would keep the request.
-    if (!(response instanceof ServerResponse)) Reflect.set(response, 'req', undefined);
-    next();
-  });
-}
+/** Comes behind any other step: the answer to an upgrade is complete then. */
+export const shedAnswer: Step = (_request, response: object, next) => {
+  // Engine.IO's own of an upgrade lives as long as the connection, and would keep the request.
+  if (!(response instanceof ServerResponse)) Reflect.set(response, 'req', undefined);
+  next();
+};
 
 /**
  * Lets go of the request that a connection came with.

@@ -36,12 +36,12 @@ class OrderedTurnstile implements Turnstile {
   }
 
   hold(answer: () => Promise<void>): Promise<void> {
-    const mine: Promise<void> = this.pass()
-      .then(answer)
-      .finally(() => {
-        if (this.#held === mine) this.#held = undefined;
-      });
+    const mine = this.#held === undefined ? answer() : this.pass().then(answer);
     this.#held = mine;
+    const done = () => {
+      if (this.#held === mine) this.#held = undefined;
+    };
+    mine.then(done, done);
     return mine;
   }
 }
