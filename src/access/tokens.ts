@@ -63,18 +63,24 @@ export interface Tokens {
 /** @param dependencies.auth the settings; with neither keys nor the URL of some, or switched off, anyone may call */
 export function createTokens(dependencies: { auth: Settings['auth']; now(): number; log: Log }): Tokens {
   const { auth, now, log } = dependencies;
-  if (!isTokenRequired(auth))
+  if (!isTokenRequired(auth)) {
+    // Nearly all calls name the same.
+    let known = { host: '', isLoopback: false };
+    const isToOwnMachine = (host = '') => {
+      if (host !== known.host) known = { host, isLoopback: isCalledAsLoopback(host) };
+      return known.isLoopback;
+    };
     return {
       refuseRemote(headers) {
         if (auth.mode === 'off') return undefined;
-        if (!isCalledAsLoopback(headers.host))
-          return `${unprotected} to loopback names alone, such as localhost`;
+        if (!isToOwnMachine(headers.host)) return `${unprotected} to loopback names alone, such as localhost`;
         if (proxyHeaders.some((name) => headers[name] !== undefined))
           return `${unprotected} to this machine alone, and to nothing that a proxy passes on`;
         return undefined;
       },
       identify: async () => anyone,
     };
+  }
 
   const common = {
     issuer: auth.issuer,

@@ -5,7 +5,10 @@ import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
 import type { Database } from '../database/database.ts';
 import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import type { Introduced } from '../database/statements/handshakes.ts';
+import { createIsoTimes } from '../iso-time.ts';
 import { knownId, storedContainer, storedObject, time } from './shapes.ts';
+
+const timeOf = createIsoTimes();
 
 export const provisionConfig = z
   .object({
@@ -45,7 +48,7 @@ export function createProvisioning(dependencies: { database: Database; clock: Cl
       settings: hideCredentials(introduced.settings),
       metadata: hideCredentials(introduced.metadata),
     },
-    timestamp: new Date(clock.now()).toISOString(),
+    timestamp: timeOf(new Date(clock.now())),
   });
 
   return {

@@ -12,6 +12,7 @@ export function createAddressOf(trustedProxies: readonly string[]): AddressOf {
   return (request) => {
     const own = request.socket.remoteAddress ?? '';
     if (own === '') return 'unknown';
+    if (!trust(own, 0)) return networkOf(own);
     const told = withoutPort(proxyAddr(request, trust));
     return networkOf(isIP(told) === 0 ? own : told);
   };

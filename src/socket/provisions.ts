@@ -7,6 +7,7 @@ import type { Identity } from './identity.ts';
 import type { Notices } from './notices.ts';
 import { deregistered } from './protocol.ts';
 import type { Session } from './sessions.ts';
+import { emitJson } from './write-once.ts';
 
 export interface Provisions {
   /** What its handshake has just read. */
@@ -43,7 +44,8 @@ class SocketProvisions implements Provisions {
 
   first(id: string, introduced: Introduced): void {
     const { provisioning, log } = this.#context;
-    this.#recipient.socket.emit('provision_config', provisioning.present(id, introduced));
+    const config = provisioning.present(id, introduced);
+    emitJson(this.#recipient.socket, config.type, JSON.stringify(config));
     log.info({ event: 'provision', orchestrator_id: id }, `[C-OCS] Initial provisioning sent to ${id}`);
   }
 

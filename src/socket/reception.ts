@@ -2,6 +2,7 @@
 import type { Socket } from 'socket.io';
 import type { Clock } from '../clock.ts';
 import type { Connections, LiveConnection, Opened } from '../fleet/connections.ts';
+import { createIsoTimes } from '../iso-time.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
@@ -19,7 +20,9 @@ import {
 } from './protocol.ts';
 import type { Provisions } from './provisions.ts';
 import type { Session, Sessions } from './sessions.ts';
-import { sendTogether } from './write-once.ts';
+import { emitJson, sendTogether } from './write-once.ts';
+
+const timeOf = createIsoTimes();
 
 export type Acknowledge = (answer: unknown) => void;
 
@@ -189,12 +192,12 @@ function welcome(
     epoch: connection.epoch,
     node_id: nodeId,
     heartbeat_interval_ms: heartbeatIntervalMs,
-    ts: new Date(clock.now()).toISOString(),
+    ts: timeOf(new Date(clock.now())),
   };
   log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] Orchestrator ${id} connected`);
   sendTogether(socket, () => {
     acknowledge?.(ack);
-    socket.emit('handshake_ack', ack);
+    emitJson(socket, ack.type, JSON.stringify(ack));
     log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] handshake_ack sent to ${id}`);
     provisions.first(id, introduced);
   });

@@ -1,6 +1,17 @@
 // Owns sending what goes out on one connection at one time in one write: the kernel takes many bytes as quickly as few.
-import type { Duplex } from 'node:stream';
 import type { Socket } from 'socket.io';
+
+type Connection = Socket['conn'];
+
+/** A text that is one frame, whole; its length follows. Source: RFC 6455, 5.2 */
+const textFrame = 0x81;
+const longestInOneByte = 125;
+const twoBytesFollow = 126;
+const longestInTwoBytes = 0xffff;
+const eightBytesFollow = 127;
+const longestHead = 10;
+/** What a packet of Socket.IO is to Engine.IO. */
+const messagePrefix = '4';
 
 /**
  * Calls `send`, and gives the packets that it emits to the connection together, in their order.
@@ -17,22 +28,55 @@ export function sendTogether({ conn }: Pick<Socket, 'conn'>, send: () => void): 
     send();
   } finally {
     transport.writable = true;
-    const socket = tcpSocketOf(transport);
-    socket?.cork();
+    // A poll is answered by one write as it is.
+    if (transport.name === 'websocket') joinPackets(conn);
     // Engine.IO sends what has gathered.
     transport.emit('ready');
-    socket?.uncork();
   }
 }
 
-/** Of a websocket; Engine.IO keeps it to itself, and so does `ws`. A poll is answered by one write as it is. */
-function tcpSocketOf(transport: Socket['conn']['transport']): Pick<Duplex, 'cork' | 'uncork'> | undefined {
-  const websocket: unknown = Reflect.get(transport, 'socket');
-  if (typeof websocket !== 'object' || websocket === null) return undefined;
-  const socket: unknown = Reflect.get(websocket, '_socket');
-  return canCork(socket) ? socket : undefined;
+/**
+ * Emits an event whose payload is JSON already. Socket.IO would look for bytes in it first, and write a JSON of its own.
+ * Source: https://socket.io/docs/v4/socket-io-protocol/#packet-encoding
+ */
+export function emitJson({ conn }: Pick<Socket, 'conn'>, event: string, json: string): void {
+  conn.write(`2["${event}",${json}]`, { compress: false });
 }
 
-function canCork(it: unknown): it is Pick<Duplex, 'cork' | 'uncork'> {
-  return typeof it === 'object' && it !== null && 'cork' in it && 'uncork' in it;
+/** Makes one packet of those that wait, whose frames are rendered already: Engine.IO would write each in two pieces. */
+function joinPackets(conn: Connection): void {
+  const waiting: unknown = Reflect.get(conn, 'writeBuffer');
+  if (!Array.isArray(waiting)) throw new Error('this version of Engine.IO keeps its packets elsewhere');
+  const texts = waiting.map(textOf);
+  if (texts.length < 2 || !texts.every((text) => text !== undefined)) return;
+  const options = { compress: false, wsPreEncodedFrame: [renderFrames(texts)] };
+  Reflect.set(conn, 'writeBuffer', [{ type: 'message', options }]);
+}
+
+/** Of a message as Engine.IO keeps it; undefined for anything else, and for bytes. */
+function textOf(packet: unknown): string | undefined {
+  if (typeof packet !== 'object' || packet === null || !('type' in packet && 'data' in packet))
+    return undefined;
+  return packet.type === 'message' && typeof packet.data === 'string' ? packet.data : undefined;
+}
+
+function renderFrames(texts: readonly string[]): Buffer {
+  const lengths = texts.map((text) => messagePrefix.length + Buffer.byteLength(text));
+  const frames = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + longestHead + length, 0));
+  let end = 0;
+  for (const [at, text] of texts.entries()) {
+    end = writeHead(frames, end, lengths[at] ?? 0);
+    end += frames.write(messagePrefix, end, 'latin1');
+    end += frames.write(text, end);
+  }
+  return frames.subarray(0, end);
+}
+
+/** @returns where what it is the head of begins */
+function writeHead(frames: Buffer, at: number, length: number): number {
+  const next = frames.writeUInt8(textFrame, at);
+  if (length <= longestInOneByte) return frames.writeUInt8(length, next);
+  if (length <= longestInTwoBytes)
+    return frames.writeUInt16BE(length, frames.writeUInt8(twoBytesFollow, next));
+  return frames.writeBigUInt64BE(BigInt(length), frames.writeUInt8(eightBytesFollow, next));
 }

@@ -43,6 +43,23 @@ test('every handshake is followed by the configuration, behind its acknowledgeme
   t.like(again.payload.data, { name: 'Uno', location: 'Oslo', metadata: { name: 'Uno' } });
 });
 
+test('a configuration comes whole however long it is, and in whichever script', async (t) => {
+  const long = (bytes: number) => 'ø'.repeat(bytes / 2);
+  const settings = { prompt: long(30_000) };
+  await world.api.post('/api/v1/controller/organizations', { org_id: 'long', name: 'Long', settings });
+  for (const [id, bytes] of [
+    ['long-1', 100],
+    ['long-2', 10_000],
+    ['long-3', 30_000],
+  ] as const) {
+    const metadata = { name: '港 🚢', features: [long(bytes)] };
+    const orchestrator = await open();
+    await orchestrator.handshake(id, { organization_id: 'long', metadata });
+    const { data } = await orchestrator.event('provision_config');
+    t.like(data, { name: metadata.name, features: metadata.features, settings, metadata });
+  }
+});
+
 test('an orchestrator that told nothing is given the defaults', async (t) => {
   const orchestrator = await connect('plain-1');
   t.deepEqual((await orchestrator.event('provision_config')).data, {

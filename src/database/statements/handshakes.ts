@@ -1,8 +1,11 @@
 // Owns the statements that a batch of handshakes is written with.
 
+import { createIsoTimes } from '../../iso-time.ts';
 import { LostRace } from '../failures.ts';
 import type { Query, Row, Statements } from '../pool.ts';
 import { settleOrganizations } from './disconnects.ts';
+
+const timeOf = createIsoTimes();
 
 export interface Introduction {
   orchestratorId: string;
@@ -212,7 +215,7 @@ function asJson(hellos: readonly Introduction[], seen: Map<unknown, Row>): strin
       metadata: hello.metadata,
       epoch: hello.epoch,
       node_id: hello.nodeId,
-      at: hello.at,
+      at: timeOf(hello.at),
       seen_epoch: epochIn(seen, hello),
       seen_organization_id: organizationIn(seen, hello) ?? hello.organizationId,
     })),
