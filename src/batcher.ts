@@ -177,6 +177,8 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
   /** Writes a batch; resolves when each entry is written or refused, throws if the whole should be tried again. */
   async function write(batch: readonly Entry<V, R>[]): Promise<void> {
     let results: readonly R[];
+    // Before the flush, which may take what it has written out of them.
+    const weight = weightOf(batch);
     const startedAt = performance.now();
     try {
       results = await options.flush(batch.map((entry) => entry.value));
@@ -192,7 +194,7 @@ export function createBatcher<V, R>(options: BatcherOptions<V, R>): Batcher<V, R
       for (const half of [batch.slice(0, middle), batch.slice(middle)]) await writeOrReturn(half);
       return;
     }
-    options.watch?.written(weightOf(batch), performance.now() - startedAt);
+    options.watch?.written(weight, performance.now() - startedAt);
     batchLimit = Math.min(maxBatch, batchLimit * 2);
     for (const [index, result] of results.entries())
       for (const outcome of batch[index]?.outcomes ?? []) outcome.resolve(result);

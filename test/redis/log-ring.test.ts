@@ -59,6 +59,7 @@ test('thousands of lines at once are written in several steps, and read in their
   for (let at = 0; at < 2_700; at += 1) ring.write(line(at));
   t.deepEqual(await read(), range(0, 2_700));
   t.is(await count('moolai_log_lines_written_total'), 2_700);
+  t.is(await count('moolai_commit_entries_sum{batch="log_lines"}'), 2_700);
   t.deepEqual(dropped, []);
 });
 
