@@ -104,8 +104,11 @@ export function createDelivery(dependencies: {
     keepWatch();
   }
 
-  /** Time is up for these. What came later must not wait for them any longer. */
-  function expire(sends: ReadonlySet<Followed>): void {
+  /**
+   * These are followed no longer, for want of time where they are `late`: a timer may be ahead of the clock, which does not
+   * say so. What came later must not wait for them any longer.
+   */
+  function giveUp(sends: ReadonlySet<Followed>, { late }: { late: boolean }): void {
     for (const id of new Set([...sends].map((send) => send.frame.orchestrator_id))) {
       let freed = false;
       for (const each of followed.to(id)) {
@@ -114,7 +117,7 @@ export function createDelivery(dependencies: {
       }
     }
     for (const send of sends) {
-      if (followed.has(send) && clock.now() >= send.frame.deadline) metrics.framesExpired.inc();
+      if (late && followed.has(send)) metrics.framesExpired.inc();
       followed.delete(send);
       if (send.target !== undefined) suspect(send.target);
     }
@@ -129,7 +132,7 @@ export function createDelivery(dependencies: {
       if (now >= send.frame.deadline) late.add(send);
       else if (send.routedAt > 0 && now - send.routedAt >= watchEveryMs) waiting.push(send);
     }
-    expire(late);
+    giveUp(late, { late: true });
     // While Redis is slow one look is enough.
     if (looking) return;
     looking = true;
@@ -244,8 +247,9 @@ export function createDelivery(dependencies: {
         deliveryTimeout(orchestratorId, timeoutMs, request.ack ? 'acknowledged' : 'delivered'),
       );
     } catch (error) {
-      expire(new Set([send]));
-      step.end({ error: asFleetError(error)?.code ?? 'failed' });
+      const code = asFleetError(error)?.code ?? 'failed';
+      giveUp(new Set([send]), { late: code === 'delivery_timeout' });
+      step.end({ error: code });
       throw error;
     }
   }

@@ -22,13 +22,25 @@ const onB = (name: string) => metric(b.api, name);
 test.serial('one that nobody answers for goes out again, and its time ends', async (t) => {
   await a.connect('deaf');
   t.is(await onA('moolai_frames_emitted_total'), 0);
-  t.is((await send('deaf', { ack: true, timeout_ms: 400 })).status, 504);
+  t.is((await send('deaf', { ack: true, timeout_ms: 1_000 })).status, 504);
 
   t.true(((await onA('moolai_frames_resent_total')) ?? 0) >= 1);
   t.is(await onA('moolai_frames_expired_total'), 1);
   t.true(((await onA('moolai_frames_emitted_total')) ?? 0) >= 1);
   t.is(await onA('moolai_frames_rerouted_total'), 0);
   t.is(await onA('moolai_sends_total{outcome="delivery_timeout"}'), 1);
+});
+
+test.serial('one whose time its timer ends is counted, though the clock is behind the timer', async (t) => {
+  const late = await a.connect('late');
+  const before = Number(await onA('moolai_frames_expired_total'));
+  const sent = send('late', { ack: true, timeout_ms: 1_000 });
+  await late.event('note');
+  // By more than a timer is ever early.
+  world.clock.advance(-60_000);
+  t.is((await sent).status, 504);
+  world.clock.advance(60_000);
+  t.is(await onA('moolai_frames_expired_total'), before + 1);
 });
 
 test.serial('one whose orchestrator moves goes after it', async (t) => {
