@@ -46,7 +46,7 @@ test('within 20 s of a kill nobody is on the dead replica, and its frames are wi
   // Held still before it dies, so that all of these stand in its queue: none was sent out before.
   doomed.pause();
   const sends = [...itsIds, ...elsewhere].map((id, nth) => send(at(others, nth), id));
-  await until('its queue to be full', async () => (await queued(cluster, doomed)) === itsIds.length);
+  await until('its queue to be full', async () => (await queuedFor(cluster, doomed)).size === itsIds.length);
   const killedAt = performance.now();
   await doomed.kill();
   sends.push(...[...itsIds.slice(0, 40), ...elsewhere].map((id, nth) => send(at(others, nth), id)));
@@ -116,10 +116,11 @@ function send(via: ReplicaProcess, id: string) {
   return { id, answer: via.api.post(path, { type: 'note', timeout_ms: sendTimeoutMs }) };
 }
 
-/** Frames, of which a job holds some. */
-async function queued({ commands }: Cluster, { nodeId }: ReplicaProcess): Promise<number> {
+/** For whom a frame is there, once or again: a job holds some, and one that nobody answers for comes twice. */
+async function queuedFor({ commands }: Cluster, { nodeId }: ReplicaProcess): Promise<Set<string>> {
   const queue = `{moolai}:queues:outbound.${nodeId}`;
   const jobs = await commands.lrange(`${queue}:wait`, 0, -1);
   const data = await Promise.all(jobs.map((id) => commands.hget(`${queue}:${id}`, 'data')));
-  return data.reduce((sum, json) => sum + JSON.parse(json ?? '[]').length, 0);
+  const frames: { orchestrator_id: string }[] = data.flatMap((json) => JSON.parse(json ?? '[]'));
+  return new Set(frames.map((frame) => frame.orchestrator_id));
 }
