@@ -66,8 +66,12 @@ test('the audit is on standard output and in the ring although no other line of 
     ],
   );
   const admin = world.replica(0).as(token);
-  const { body } = await admin.get('/api/v1/internal/logs?limit=1000');
-  const ofChild = body.data.items.filter((line: { node_id: string }) => line.node_id === child.nodeId);
+  // Its own lines a replica awaits; those of another come when that has written them.
+  const { body, ofChild } = await until('the line of the audit in the ring', async () => {
+    const { body } = await admin.get('/api/v1/internal/logs?limit=1000');
+    const ofChild = body.data.items.filter((line: { node_id: string }) => line.node_id === child.nodeId);
+    return ofChild.length > 0 && { body, ofChild };
+  });
   t.deepEqual(
     ofChild.map(({ audit }: { audit: { request_id: string } }) => audit.request_id),
     ['on-standard-output'],
