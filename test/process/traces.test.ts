@@ -119,10 +119,11 @@ test.serial('a send through A to an orchestrator on B is one trace, under the ca
 
   // A message that comes again is taken again, and emitted once; its step ends with its time.
   const unheard = collector.spans.length;
-  await a.api.request(send, asJson({ type: 'unanswered', ack: true, timeout_ms: 1_500 }));
-  const again = await until('the emission to be given up', () => {
+  await a.api.request(send, asJson({ type: 'unanswered', ack: true, timeout_ms: 2_500 }));
+  const again = await until('the emission to be given up, and all to be told', () => {
     const since = collector.spans.slice(unheard);
-    return since.some(({ name }) => name === 'emit') && since.some(({ kind }) => kind === 'server') && since;
+    const count = (kind: string) => since.filter((span) => span.kind === kind).length;
+    return count('client') > 0 && count('consumer') > 1 && count('server') > 0 && since;
   });
   const named = (name: string) => again.filter((span) => span.name === name);
   t.is(named('emit').length, 1);
