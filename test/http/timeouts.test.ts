@@ -13,7 +13,8 @@ test.before(async () => {
   world = await openWorld({
     settings: {
       http: { requestTimeoutMs: 600, headersTimeoutMs: 300, keepAliveTimeoutMs: 200 },
-      socket: { handshakeTimeoutMs: 500 },
+      // Over polling a handshake takes several calls.
+      socket: { handshakeTimeoutMs: 3_000 },
     },
   });
 });
@@ -118,7 +119,7 @@ test('one that waits for its poll, or on its websocket, is not slow', async (t) 
       return orchestrator;
     }),
   );
-  // Longer than any of the time-outs, as another connection shows that is closed after them.
+  // Longer than any of those of a call, as another connection shows that is closed after them.
   const socket = await connected();
   drip(socket, `${post}Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{`);
   await answerIn(socket, 10_000);
