@@ -100,8 +100,9 @@ test('a second handshake on a socket that is superseded meanwhile takes nothing 
   await until('the row to be inactive', async () => {
     return (await rowsOf(world, 'stale-1')).instance?.status === 'inactive';
   });
-  const live = await api.get('/api/v1/controller/orchestrators/live/stale-1');
-  t.is(live.status, 404);
+  await until('its presence to end', async () => {
+    return (await api.get('/api/v1/controller/orchestrators/live/stale-1')).status === 404;
+  });
 });
 
 test('a connection that learns of a newer one which is not in Redis is in live no more', async (t) => {
