@@ -381,7 +381,7 @@ test('without a merge a slow entry takes what came after it under its key along 
 });
 
 test('where several wait for a flush that ends, the next waits for more of them; one alone waits for nobody', async (t) => {
-  const { batcher, flushes, next } = createHeld({ linger: { ms: 200, upTo: 4 } });
+  const { batcher, flushes, next } = createHeld({ linger: { ms: 1_000, upTo: 4 } });
   batcher.put('a', 'a');
   const alone = await next();
   batcher.put('b', 'b');
