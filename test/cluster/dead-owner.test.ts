@@ -163,7 +163,7 @@ test('a message whose owner died is delivered though the replica that sent it is
 
 test('a message whose owner died is a time-out when nobody comes back, and is not delivered later', async (t) => {
   const dead = await plantDeadReplica('late-1');
-  const sending = send('late-1', { type: 'note', timeout_ms: 500 });
+  const sending = send('late-1', { type: 'note', timeout_ms: 2_000 });
   await queued(dead);
 
   errorOf(t, await sending, 504, 'delivery_timeout');
