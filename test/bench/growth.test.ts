@@ -69,7 +69,7 @@ test('a rise of next to nothing is compared with what would matter', (t) => {
 });
 
 test('a small fleet that comes and goes is watched for real, until it is asked to end: each thing looked at is told and drawn', async (t) => {
-  t.timeout(60_000);
+  t.timeout(120_000);
   const stopping = new AbortController();
   let seen = 0;
   const samples = await runGrowth({

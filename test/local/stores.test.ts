@@ -11,7 +11,7 @@ import { isAlive, waitUntil } from '../../src/local/processes.ts';
 import { openStores } from '../../src/local/stores.ts';
 
 const storesModule = new URL('../../src/local/stores.ts', import.meta.url).href;
-const goneWithinMs = 10_000;
+const goneWithinMs = 30_000;
 
 test('what was written is there again after a restart', async (t) => {
   const folder = await temporaryFolder(t);

@@ -13,8 +13,8 @@ import type { ReplicaProcess } from '../support/replica-process.ts';
 import { until } from '../support/until.ts';
 
 const poolSize = 4;
-const readTimeoutMs = 1_000;
-const statementTimeoutMs = 2_000;
+const readTimeoutMs = 2_500;
+const statementTimeoutMs = 3_500;
 const messages = '/api/v1/internal/messages';
 const stack = new AsyncDisposableStack();
 let cluster: Cluster;

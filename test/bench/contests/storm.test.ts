@@ -8,7 +8,7 @@ const hold = (contest: Contest) =>
   holdContest(contest, { connections: 20, seconds: 0.2, rounds: 1, onProgress: () => undefined });
 
 test('everybody shakes hands, for the first time and again, and it is told what that took', async (t) => {
-  t.timeout(60_000);
+  t.timeout(120_000);
   const { contestants } = await hold(storm);
   t.deepEqual(
     contestants.map(({ name }) => name),
@@ -20,7 +20,7 @@ test('everybody shakes hands, for the first time and again, and it is told what 
 });
 
 test('what a connection weighs is told of a fresh process', async (t) => {
-  t.timeout(60_000);
+  t.timeout(120_000);
   const { contestants } = await hold(memory);
   for (const { name, rounds } of contestants) {
     t.true(Number.isFinite(rounds[0]?.bytesPerConnection), name);
