@@ -32,10 +32,14 @@ test.before(async (t) => {
       everyMs,
     }),
   );
-  atFirst = await until('the first heartbeats', async () => {
-    const report = await fleet.report();
-    return report.acknowledged > 3 * count && report;
-  });
+  atFirst = await until(
+    'the first heartbeats',
+    async () => {
+      const report = await fleet.report();
+      return report.acknowledged > 3 * count && report;
+    },
+    120_000,
+  );
 });
 test.after.always(() => stack.disposeAsync());
 
