@@ -6,7 +6,7 @@ import { rowsOf } from '../support/rows.ts';
 import { until } from '../support/until.ts';
 import { openWorld } from '../support/world.ts';
 
-const presence = { leaseMs: 1_000, renewEveryMs: 200 };
+const presence = { leaseMs: 2_500, renewEveryMs: 200 };
 const proxy = await openProxy();
 const world = await openWorld({ settings: { presence } });
 const { redis } = world.settings;
