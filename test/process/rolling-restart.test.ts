@@ -38,8 +38,12 @@ test('a rolling restart of three replicas loses no heartbeat and fails no messag
   t.timeout(150_000);
   await using cluster = await openCluster({
     replicas: 3,
-    // Time to move for those who share two cores with three replicas, and with other tests.
-    config: { socket: { heartbeatIntervalMs: 2_000 }, shutdown: { reconnectGraceMs: 9_000 } },
+    // Time to move, and to answer, for those who share two cores with three replicas, and with other tests.
+    config: {
+      socket: { heartbeatIntervalMs: 2_000 },
+      shutdown: { reconnectGraceMs: 9_000 },
+      redis: { commandTimeoutMs: 10_000 },
+    },
   });
   const rotation = new Set(cluster.replicas);
   const draw = () => [...rotation][Math.floor(Math.random() * rotation.size)];
@@ -133,7 +137,10 @@ function join(url: string, orchestratorId: string): Member {
 
 async function send(via: ReplicaProcess, { orchestratorId: to }: Member): Promise<Sent> {
   try {
-    const answer = await via.api.post(`/api/v1/internal/orchestrators/${to}/send`, { type: 'note' });
+    const answer = await via.api.post(`/api/v1/internal/orchestrators/${to}/send`, {
+      type: 'note',
+      timeout_ms: 30_000,
+    });
     return {
       to,
       via: via.nodeId,
