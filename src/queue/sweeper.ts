@@ -15,6 +15,13 @@ export interface Sweeper {
 
 const queueName = 'sweep';
 
+/**
+ * BullMQ enters the next sweep once a worker has taken the one before. A replica that dies in between leaves the
+ * schedule without a job until another finds that its lock has run out: by BullMQ's defaults, up to a minute in which
+ * nobody sweeps.
+ */
+const takenOver = { lockDuration: 10_000, stalledInterval: 5_000 };
+
 export function openSweeper(options: {
   commands: Redis;
   patient(purpose: string): Redis;
@@ -29,6 +36,7 @@ export function openSweeper(options: {
   queue.on('error', report);
   const worker = new Worker(queueName, () => options.sweep(), {
     ...shared,
+    ...takenOver,
     connection: options.patient('sweeper'),
     concurrency: 1,
   });
