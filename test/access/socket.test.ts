@@ -116,7 +116,7 @@ const afterSeconds = (seconds: number) => (Math.floor(Date.now() / 1_000) + seco
 const hasCome = (timeMs: number) => Date.now() + 5 >= timeMs;
 
 test('an orchestrator is told that its token is about to expire, and its connection ends with the token', async (t) => {
-  const expiresAtMs = afterSeconds(5);
+  const expiresAtMs = afterSeconds(10);
   const startedAtMs = Date.now();
   const short = await open('short', { expiresAtMs });
   await short.handshake('short');
@@ -140,7 +140,7 @@ test('an orchestrator is told that its token is about to expire, and its connect
 });
 
 test('one that never introduced itself ends with its token as well', async (t) => {
-  const mute = await open('mute', { expiresAtMs: afterSeconds(5) });
+  const mute = await open('mute', { expiresAtMs: afterSeconds(10) });
   await mute.closed();
   t.deepEqual(
     errorsOf(mute).map(({ code }) => code),
@@ -149,7 +149,7 @@ test('one that never introduced itself ends with its token as well', async (t) =
 });
 
 test('a renewed connection outlives its first token, and beats all the while', async (t) => {
-  const expiresAtMs = afterSeconds(5);
+  const expiresAtMs = afterSeconds(10);
   const renewed = await open('renewed', { expiresAtMs });
   await renewed.handshake('renewed');
   await errorCount(renewed, 1);
@@ -169,7 +169,7 @@ test('a renewed connection outlives its first token, and beats all the while', a
 });
 
 test('a token that does not count renews nothing: the connection goes on to its old end', async (t) => {
-  const expiresAtMs = afterSeconds(8);
+  const expiresAtMs = afterSeconds(10);
   const stuck = await open('stuck', { expiresAtMs, organizations: ['stuck'] });
   await stuck.handshake('stuck');
   const tries: [string, unknown, string, boolean][] = [
