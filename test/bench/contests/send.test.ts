@@ -5,7 +5,7 @@ import { send } from './send.ts';
 
 test('sends are answered behind their arrival, whoever brings them, and counted', async (t) => {
   t.timeout(120_000);
-  const options = { connections: 4, seconds: 0.2, rounds: 1, onProgress: () => undefined };
+  const options = { connections: 4, seconds: 1, rounds: 1, onProgress: () => undefined };
   const result = await holdContest(send, options);
   t.deepEqual(
     result.contestants.map(({ name }) => name),
