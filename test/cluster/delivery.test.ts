@@ -54,7 +54,7 @@ test('without waiting B answers 202, and A delivers', async (t) => {
 
 test('no acknowledgement in time is a 504 from B', async (t) => {
   const orchestrator = await a.connect('mute-1');
-  const sent = await b.api.post(pathOf('mute-1'), { type: 'ask', ack: true, timeout_ms: 2_000 });
+  const sent = await b.api.post(pathOf('mute-1'), { type: 'ask', ack: true, timeout_ms: 5_000 });
   t.is(sent.status, 504);
   t.is(sent.body.code, 'delivery_timeout');
   t.is((await orchestrator.event('ask')).type, 'ask');

@@ -87,11 +87,11 @@ test('with ack the answer carries what the orchestrator acknowledged', async (t)
 test('an acknowledgement that does not come in time is a 504, though the message was delivered', async (t) => {
   const orchestrator = await world.replica(0).connect('mute');
   const began = performance.now();
-  const answer = await send('mute', { type: 'job', ack: true, timeout_ms: 2_000 });
+  const answer = await send('mute', { type: 'job', ack: true, timeout_ms: 5_000 });
   const tookMs = performance.now() - began;
 
   errorOf(t, answer, 504, 'delivery_timeout');
-  t.true(tookMs >= 1_990 && tookMs < 10_000, `${tookMs} ms`);
+  t.true(tookMs >= 4_990 && tookMs < 30_000, `${tookMs} ms`);
   await orchestrator.event('job');
   t.deepEqual(await linesAbout('mute', 0), []);
 });

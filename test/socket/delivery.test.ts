@@ -51,7 +51,7 @@ test('what the orchestrator acknowledges is in the answer', async (t) => {
 
 test('a message that is not acknowledged in time is a time-out', async (t) => {
   const orchestrator = await connect('mute-1');
-  const sent = await api.post(pathOf('mute-1'), { type: 'ask', ack: true, timeout_ms: 2_000 });
+  const sent = await api.post(pathOf('mute-1'), { type: 'ask', ack: true, timeout_ms: 5_000 });
   t.is(sent.status, 504);
   t.is(sent.body.code, 'delivery_timeout');
   await orchestrator.event('ask');
