@@ -1,4 +1,5 @@
 // Owns logging: pino to standard output, and the same lines to the ring that the whole cluster shares.
+import { writeSync } from 'node:fs';
 import pino from 'pino';
 import { z } from 'zod';
 import { hideCredentials, hideCredentialsInText } from './credentials.ts';
@@ -63,11 +64,40 @@ export function createLogs(options: {
   return { log: loggerTo(sinks, options.nodeId), audit: loggerTo(informed, options.nodeId) };
 }
 
-/** Never waits for whoever reads it; what is not out yet when the process ends is written then. */
+/** Lines that standard output does not take may wait in so many bytes; more are lost. */
+const mostWaiting = 67_108_864;
+/** How long the end of the process waits for whoever reads it. */
+const lastWaitMs = 1_000;
+
+/**
+ * Never waits for whoever reads it; what is not out yet when the process ends is written then, if it is taken. A disk that
+ * is full costs lines, and not the process.
+ */
 function openStandardOutput(): LineSink {
   // Of texts that wait it would make one, and measure that anew for each line that is added.
-  const output = pino.destination({ dest: 1, sync: false, contentMode: 'buffer' });
+  const output = pino.destination({ dest: 1, sync: false, contentMode: 'buffer', maxLength: mostWaiting });
+  output.on('error', ignore);
+  // Its own tries for ever, also where whoever read it is gone.
+  output.flushSync = () => writeLast(Reflect.get(output, '_bufs'));
   return { write: (line) => void Reflect.apply(output.write, output, [Buffer.from(line)]) };
+}
+
+function writeLast(pieces: unknown): void {
+  if (!Array.isArray(pieces)) throw new Error("this version of pino's stream keeps its lines elsewhere");
+  let rest = Buffer.concat(pieces.flat());
+  const deadline = performance.now() + lastWaitMs;
+  while (rest.length > 0)
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      const isFull = error instanceof Error && Reflect.get(error, 'code') === 'EAGAIN';
+      if (!isFull || performance.now() > deadline) return;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    }
+}
+
+function ignore(): void {
+  // The stream tries again with its next line, or takes none any more.
 }
 
 function loggerTo(sinks: pino.StreamEntry<pino.Level>[], nodeId: string): Log {

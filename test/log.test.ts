@@ -1,5 +1,8 @@
 // What a line of the log tells of a failure, and what it keeps to itself.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import test from 'ava';
 import { openDatabase } from '../src/database/database.ts';
@@ -181,11 +184,15 @@ test('a credential in what went wrong is hidden, whichever part of the line tell
   t.is(last().message, 'Postgres is away: no connection to postgres://[hidden]@db/x');
 });
 
+/** How a process begins that logs to standard output. */
+const logging = `
+  import { createLogs } from ${JSON.stringify(new URL('../src/log.ts', import.meta.url).href)};
+  const { log } = createLogs({ level: 'info', ringLevel: 'silent', nodeId: 'node-1', ring: { write() {} } });
+`;
+
 test('on standard output every line is whole and in its turn, more at once than are written at once', async (t) => {
   const count = 2_000;
-  const script = `
-    import { createLogs } from ${JSON.stringify(new URL('../src/log.ts', import.meta.url).href)};
-    const { log } = createLogs({ level: 'info', ringLevel: 'silent', nodeId: 'node-1', ring: { write() {} } });
+  const script = `${logging}
     for (let nth = 0; nth < ${count}; nth += 1) log.info({ nth }, '港 🚢'.repeat(nth % 50));
   `;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script]);
@@ -194,3 +201,43 @@ test('on standard output every line is whole and in its turn, more at once than 
   for (const [nth, line] of lines.entries())
     t.like(JSON.parse(line), { nth, message: '港 🚢'.repeat(nth % 50) });
 });
+
+test('a process ends though whoever read its lines is gone by then', async (t) => {
+  const script = `${logging}
+    log.info('first');
+    process.once('message', () => {
+      for (let nth = 0; nth < 3; nth += 1) log.info('last');
+      process.exit(0);
+    });
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    timeout: 20_000,
+    killSignal: 'SIGKILL',
+  });
+  const ended = once(child, 'exit');
+  await once(child.stdout ?? child, 'data');
+  child.stdout?.destroy();
+  child.send('end');
+  t.deepEqual(await ended, [0, null]);
+});
+
+const fullDisk = '/dev/full';
+if (existsSync(fullDisk))
+  test('a disk that is full ends no process, and keeps none from its end', async (t) => {
+    await using full = await open(fullDisk, 'w');
+    const script = `${logging}
+      import { write } from 'node:fs';
+      log.info('first');
+      write(1, 'refused as the line before', () => {
+        log.info('last');
+        setImmediate(() => process.exit(0));
+      });
+    `;
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+      stdio: ['ignore', full.fd, 'inherit'],
+      timeout: 20_000,
+      killSignal: 'SIGKILL',
+    });
+    t.deepEqual(await once(child, 'exit'), [0, null]);
+  });
