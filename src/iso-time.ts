@@ -9,23 +9,22 @@ const pad = (digits: number) => (_: unknown, value: number) => String(value).pad
 const twoDigits = Array.from({ length: 60 }, pad(2));
 const threeDigits = Array.from({ length: 1_000 }, pad(3));
 
-/** Writes times; the day of the last one is remembered, since those of one page are mostly of few days. */
-export function createIsoTimes(): (date: Date) => string {
-  let day = Number.NaN;
-  let dayText = '';
-  return (date) => {
-    const ms = date.getTime();
-    // Also what is no time, which throws.
-    if (!(ms >= firstMs && ms < endMs)) return date.toISOString();
-    const itsDay = Math.floor(ms / dayMs);
-    if (itsDay !== day) {
-      dayText = date.toISOString().slice(0, 11);
-      day = itsDay;
-    }
-    const of = ms - itsDay * dayMs;
-    const seconds = Math.floor(of / 1_000);
-    const minutes = Math.floor(seconds / 60);
-    const hours = Math.floor(minutes / 60);
-    return `${dayText}${twoDigits[hours]}:${twoDigits[minutes - hours * 60]}:${twoDigits[seconds - minutes * 60]}.${threeDigits[of - seconds * 1_000]}Z`;
-  };
+let day = Number.NaN;
+let dayText = '';
+
+/** Writes a time; the day of the last one is remembered, since what is told at one time is mostly of few days. */
+export function isoTime(date: Date): string {
+  const ms = date.getTime();
+  // Also what is no time, which throws.
+  if (!(ms >= firstMs && ms < endMs)) return date.toISOString();
+  const itsDay = Math.floor(ms / dayMs);
+  if (itsDay !== day) {
+    dayText = date.toISOString().slice(0, 11);
+    day = itsDay;
+  }
+  const of = ms - itsDay * dayMs;
+  const seconds = Math.floor(of / 1_000);
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  return `${dayText}${twoDigits[hours]}:${twoDigits[minutes - hours * 60]}:${twoDigits[seconds - minutes * 60]}.${threeDigits[of - seconds * 1_000]}Z`;
 }

@@ -3,7 +3,7 @@ import { writeSync } from 'node:fs';
 import pino from 'pino';
 import { z } from 'zod';
 import { hideCredentials, hideCredentialsInText } from './credentials.ts';
-import { createIsoTimes } from './iso-time.ts';
+import { isoTime } from './iso-time.ts';
 
 export type Log = pino.Logger;
 
@@ -138,14 +138,13 @@ function loggerTo(sinks: pino.StreamEntry<pino.Level>[], nodeId: string): Log {
 
 /** Many lines are of one millisecond. */
 function createTimestamps(): () => string {
-  const asText = createIsoTimes();
   let atMs = 0;
   let text = '';
   return () => {
     const now = Date.now();
     if (now !== atMs) {
       atMs = now;
-      text = `,"timestamp":"${asText(new Date(now))}"`;
+      text = `,"timestamp":"${isoTime(new Date(now))}"`;
     }
     return text;
   };

@@ -5,10 +5,8 @@ import { hideCredentials, hideCredentialsInText } from '../credentials.ts';
 import type { Database } from '../database/database.ts';
 import { OrchestratorInstance } from '../database/orchestrator-instances.ts';
 import type { Introduced } from '../database/statements/handshakes.ts';
-import { createIsoTimes } from '../iso-time.ts';
+import { isoTime } from '../iso-time.ts';
 import { knownId, storedContainer, storedObject, time } from './shapes.ts';
-
-const timeOf = createIsoTimes();
 
 export const provisionConfig = z
   .object({
@@ -48,7 +46,7 @@ export function createProvisioning(dependencies: { database: Database; clock: Cl
       settings: hideCredentials(introduced.settings),
       metadata: hideCredentials(introduced.metadata),
     },
-    timestamp: timeOf(new Date(clock.now())),
+    timestamp: isoTime(new Date(clock.now())),
   });
 
   return {

@@ -13,7 +13,7 @@ import type { ListedInstance } from '../database/statements/instance-lists.ts';
 import { type ShownStatus, shownStatuses } from '../fleet/instances.ts';
 import type { Page } from '../fleet/pages.ts';
 import { count, knownId, messageId, storedContainer, storedObject, time } from '../fleet/shapes.ts';
-import { createIsoTimes } from '../iso-time.ts';
+import { isoTime } from '../iso-time.ts';
 
 export const organization = z
   .object({
@@ -84,8 +84,7 @@ export const pageOf = <T extends z.ZodType>(name: string, item: T) =>
     })
     .meta({ id: name });
 
-const timeOf = createIsoTimes();
-const timeOrNull = (date: Date | null | undefined) => (date ? timeOf(date) : null);
+const timeOrNull = (date: Date | null | undefined) => (date ? isoTime(date) : null);
 
 export function presentOrganization(row: Organization): z.output<typeof organization> {
   return {
@@ -99,8 +98,8 @@ export function presentOrganization(row: Organization): z.output<typeof organiza
     features: hideCredentials(row.features),
     settings: hideCredentials(row.settings),
     metadata: hideCredentials(row.metadata),
-    created_at: timeOf(row.createdAt),
-    updated_at: timeOf(row.updatedAt),
+    created_at: isoTime(row.createdAt),
+    updated_at: isoTime(row.updatedAt),
   };
 }
 
@@ -124,8 +123,8 @@ export function presentInstance(row: ListedInstance): z.output<typeof instance> 
     container_id: row.containerId ?? null,
     image_name: hideIn(row.imageName),
     phoenix_endpoint: hideIn(row.phoenixEndpoint),
-    created_at: timeOf(row.createdAt),
-    updated_at: timeOf(row.updatedAt),
+    created_at: isoTime(row.createdAt),
+    updated_at: isoTime(row.updatedAt),
   };
 }
 
@@ -146,8 +145,8 @@ export function presentMessage(row: OrchestratorMessage): z.output<typeof messag
     content: row.content,
     metadata: hideCredentials(row.messageMetadata),
     status: row.status,
-    created_at: timeOf(row.createdAt),
-    updated_at: timeOf(row.updatedAt),
+    created_at: isoTime(row.createdAt),
+    updated_at: isoTime(row.updatedAt),
   };
 }
 

@@ -2,7 +2,7 @@
 import type { Socket } from 'socket.io';
 import type { Clock } from '../clock.ts';
 import type { Connections, LiveConnection, Opened } from '../fleet/connections.ts';
-import { createIsoTimes } from '../iso-time.ts';
+import { isoTime } from '../iso-time.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Frame } from '../queue/frame.ts';
@@ -21,8 +21,6 @@ import {
 import type { Provisions } from './provisions.ts';
 import type { Session, Sessions } from './sessions.ts';
 import { emitJson, sendTogether } from './write-once.ts';
-
-const timeOf = createIsoTimes();
 
 export type Acknowledge = (answer: unknown) => void;
 
@@ -192,7 +190,7 @@ function welcome(
     epoch: connection.epoch,
     node_id: nodeId,
     heartbeat_interval_ms: heartbeatIntervalMs,
-    ts: timeOf(new Date(clock.now())),
+    ts: isoTime(new Date(clock.now())),
   };
   log.info({ event: 'handshake', orchestrator_id: id }, `[C-OCS] Orchestrator ${id} connected`);
   sendTogether(socket, () => {

@@ -3,6 +3,7 @@ import { Socket as TcpSocket } from 'node:net';
 import type { Socket } from 'socket.io';
 import { WebSocket } from 'ws';
 import { type BeatReply, createBeatAckRenderer } from './beats.ts';
+import { renderShortFrame } from './frames.ts';
 import type { HeartbeatAck } from './protocol.ts';
 
 type Connection = Socket['conn'];
@@ -17,12 +18,6 @@ const renderBeatAck = createBeatAckRenderer();
 /** A message of Engine.IO, an event of the one namespace that there is, and the number of its acknowledgement. */
 const beatPacket = /^42(0|[1-9]\d{0,14})(?=\["i_am_alive"[,\]])/;
 const [four, two] = Buffer.from('42');
-/** A text that is one frame, whole; its length follows. Source: RFC 6455, 5.2 */
-const textFrame = 0x81;
-/** The longest whose length is that one byte. */
-const longestShort = 125;
-/** What a packet of Socket.IO is to Engine.IO. */
-const messagePrefix = '4';
 
 /**
  * A websocket that may be offered heartbeats before anybody else is told of them. Whatever is odd about one (a payload
@@ -58,7 +53,7 @@ export class ShortcutWebSocket extends WebSocket {
   sendPacket(text: string): void {
     const conn = this.#conn;
     if (conn === undefined) return;
-    const frame = text.length < longestShort ? renderFrame(text) : undefined;
+    const frame = renderShortFrame(text);
     const tcp: unknown = Reflect.get(this, '_socket');
     const isFree = conn.readyState === 'open' && this.readyState === this.OPEN && conn.transport.writable;
     // What waits already goes first, and is counted on its way through Engine.IO, as this is then.
@@ -108,12 +103,4 @@ function sendThrough(conn: Connection, text: string, frame: Buffer | undefined):
   // Rendered already, it is one buffer; Engine.IO would render a header and a text for the websocket to join.
   const options = { compress: false, wsPreEncodedFrame: frame === undefined ? undefined : [frame] };
   conn.write(text, options);
-}
-
-function renderFrame(text: string): Buffer {
-  const frame = Buffer.allocUnsafe(text.length + 3);
-  frame[0] = textFrame;
-  frame[1] = text.length + messagePrefix.length;
-  frame.write(messagePrefix + text, 2, 'latin1');
-  return frame;
 }

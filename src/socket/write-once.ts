@@ -1,17 +1,8 @@
 // Owns sending what goes out on one connection at one time in one write: the kernel takes many bytes as quickly as few.
 import type { Socket } from 'socket.io';
+import { renderFrames } from './frames.ts';
 
 type Connection = Socket['conn'];
-
-/** A text that is one frame, whole; its length follows. Source: RFC 6455, 5.2 */
-const textFrame = 0x81;
-const longestInOneByte = 125;
-const twoBytesFollow = 126;
-const longestInTwoBytes = 0xffff;
-const eightBytesFollow = 127;
-const longestHead = 10;
-/** What a packet of Socket.IO is to Engine.IO. */
-const messagePrefix = '4';
 
 /**
  * Calls `send`, and gives the packets that it emits to the connection together, in their order.
@@ -58,25 +49,4 @@ function textOf(packet: unknown): string | undefined {
   if (typeof packet !== 'object' || packet === null || !('type' in packet && 'data' in packet))
     return undefined;
   return packet.type === 'message' && typeof packet.data === 'string' ? packet.data : undefined;
-}
-
-function renderFrames(texts: readonly string[]): Buffer {
-  const lengths = texts.map((text) => messagePrefix.length + Buffer.byteLength(text));
-  const frames = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + longestHead + length, 0));
-  let end = 0;
-  for (const [at, text] of texts.entries()) {
-    end = writeHead(frames, end, lengths[at] ?? 0);
-    end += frames.write(messagePrefix, end, 'latin1');
-    end += frames.write(text, end);
-  }
-  return frames.subarray(0, end);
-}
-
-/** @returns where what it is the head of begins */
-function writeHead(frames: Buffer, at: number, length: number): number {
-  const next = frames.writeUInt8(textFrame, at);
-  if (length <= longestInOneByte) return frames.writeUInt8(length, next);
-  if (length <= longestInTwoBytes)
-    return frames.writeUInt16BE(length, frames.writeUInt8(twoBytesFollow, next));
-  return frames.writeBigUInt64BE(BigInt(length), frames.writeUInt8(eightBytesFollow, next));
 }

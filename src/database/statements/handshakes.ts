@@ -1,11 +1,9 @@
 // Owns the statements that a batch of handshakes is written with.
 
-import { createIsoTimes } from '../../iso-time.ts';
+import { isoTime } from '../../iso-time.ts';
 import { LostRace } from '../failures.ts';
 import type { Query, Row, Statements } from '../pool.ts';
 import { settleOrganizations } from './disconnects.ts';
-
-const timeOf = createIsoTimes();
 
 export interface Introduction {
   orchestratorId: string;
@@ -215,7 +213,7 @@ function asJson(hellos: readonly Introduction[], seen: Map<unknown, Row>): strin
       metadata: hello.metadata,
       epoch: hello.epoch,
       node_id: hello.nodeId,
-      at: timeOf(hello.at),
+      at: isoTime(hello.at),
       seen_epoch: epochIn(seen, hello),
       seen_organization_id: organizationIn(seen, hello) ?? hello.organizationId,
     })),

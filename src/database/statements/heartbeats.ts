@@ -86,15 +86,15 @@ const beatStatement = createBeatStatement({ source: 'beat' });
 const lookStatement = createBeatStatement({
   look: `known AS MATERIALIZED (
     SELECT b.n, b.orchestrator_id, b.epoch, b.at, b.health_status, b.features, b.node_id,
-      i.organization_id, i.is_independent, i.connection_epoch, i.node_id AS owner
+      i.organization_id, i.is_independent, i.connection_epoch, i.node_id AS owner,
+      NOT i.is_independent AND (b.epoch IS NULL OR i.connection_epoch = b.epoch) AS counts
     FROM beat b JOIN orchestrator_instances i USING (orchestrator_id)
   ), counting AS (
-    SELECT * FROM known WHERE NOT is_independent AND (epoch IS NULL OR connection_epoch = epoch)
+    SELECT * FROM known WHERE counts
   ), `,
   source: 'counting',
   others: `
-  UNION ALL SELECT n::text, NULL, is_independent, connection_epoch, owner, NULL FROM known
-  WHERE n NOT IN (SELECT n FROM counting)`,
+  UNION ALL SELECT n::text, NULL, is_independent, connection_epoch, owner, NULL FROM known WHERE NOT counts`,
 });
 
 /** Of those written, where not all are. */

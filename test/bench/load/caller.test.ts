@@ -1,5 +1,7 @@
+// A caller is answered by hand, byte for byte: what it takes for an answer, and what it does not.
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
 import { type Caller, openCaller } from './caller.ts';
 
@@ -15,9 +17,10 @@ interface Pair extends AsyncDisposable {
 async function openPair(): Promise<Pair> {
   const server = createServer({ noDelay: true }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
   const accepted = once(server, 'connection');
-  const caller = await openCaller(`http://127.0.0.1:${port}`);
+  const caller = await openCaller(`http://127.0.0.1:${address.port}`);
   const [socket]: Socket[] = await accepted;
   if (socket === undefined) throw new Error('no connection');
   socket.on('error', () => undefined);
@@ -49,9 +52,10 @@ test('a body is read to its end, however it is cut, and the next answer is anoth
     [70, 600_000],
     [600_000, text.length],
   ]) {
-    socket.write(text.slice(from, to));
-    // So that they do not come as one.
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => socket.write(text.slice(from, to), resolve));
+    // What the kernel has is read in the next turn: so they do not come as one.
+    await turn();
+    await turn();
   }
   t.deepEqual(await first, { status: 200, tag: 'W/"one"', length: 1_000_000 });
 

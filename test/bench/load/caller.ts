@@ -51,7 +51,7 @@ export async function openCaller(url: string): Promise<Caller> {
         try {
           take(count);
         } catch (error) {
-          socket.destroy(error as Error);
+          socket.destroy(error instanceof Error ? error : new Error(String(error)));
         }
         return true;
       },
